@@ -1,0 +1,1 @@
+"""The adapters that come with xbench; each registers as a third party's would."""

@@ -1,0 +1,1 @@
+"""Recipes that build and export known architectures with seeded, healthy weights."""

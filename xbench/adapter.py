@@ -1,0 +1,186 @@
+"""The protocols between the harness and a framework.
+
+The harness owns the clock. An adapter loads a model and hands back a session; a session
+binds inputs, runs, waits and shows its outputs. `xbench.testing` has the conformance
+suite that every adapter passes, and `adapters/README.md` shows how to write one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+else:  # numpy is heavy, and `xbench --help` must not pay for it
+    Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output of a model.
+
+    Attributes:
+        name: As the ONNX graph spells it.
+        dtype: NumPy's name for the element type, such as ``float32``.
+        shape: One entry a dimension: a length, or the symbol of a dimension that is open.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundModel:
+    """A model file with every input dimension decided.
+
+    The file itself is never rewritten: an adapter fixes the dimensions by its own means.
+
+    Attributes:
+        path: The ``.onnx`` file; external data lies beside it.
+        inputs: The graph's inputs in order; every dimension is a length.
+        outputs: The names of the graph's outputs, in order.
+        symbols: The length given to each named dimension, such as ``{"batch": 1}``.
+    """
+
+    path: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    symbols: Mapping[str, int]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each input, by name."""
+        return {spec.name: tuple(int(d) for d in spec.shape) for spec in self.inputs}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker may use. The parent sets affinity and memory before the worker starts.
+
+    Attributes:
+        threads: Threads for one inference; adapters give this to their framework explicitly.
+        cpus: The CPUs that the worker may run on.
+        memory_bytes: The cap on the worker's address space, or None.
+        device: ``cpu`` or ``cuda:0``.
+    """
+
+    threads: int
+    cpus: tuple[int, ...] = ()
+    memory_bytes: int | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a backend can run here. Found without importing its framework.
+
+    Attributes:
+        version: The framework's version, or None where it is not installed.
+        devices: Devices that it can use, such as ``("cpu",)``.
+        reason: Why it cannot run, or None.
+        fix: The command that helps, or None.
+    """
+
+    version: str | None
+    devices: tuple[str, ...] = ("cpu",)
+    reason: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Nodes that ran somewhere else than asked.
+
+    Attributes:
+        nodes: How many.
+        names: The first few, by name.
+        where: The device or provider that ran them.
+    """
+
+    nodes: int
+    names: tuple[str, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a session can tell about itself; None where its runtime does not say.
+
+    Attributes:
+        precision: Precision of the arithmetic, read back from the runtime.
+        threads: Threads of one inference, read back from the runtime.
+        fallback: Nodes off the requested device; None where the runtime does not tell.
+        importer: How the ONNX graph reached the framework, where that is not the framework's own.
+        convert_s: Seconds spent turning the ONNX graph into the framework's own form.
+        allocator_bytes: Memory that the framework's own allocator holds.
+        options: Settings worth keeping, such as ``{"graph_optimization": "all"}``.
+    """
+
+    precision: str | None = None
+    threads: int | None = None
+    fallback: Fallback | None = None
+    importer: str | None = None
+    convert_s: float | None = None
+    allocator_bytes: int | None = None
+    options: Mapping[str, str] | None = None
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A loaded model, ready to run. One thread uses it."""
+
+    def bind(self, feeds: Mapping[str, Array]) -> None:
+        """Take the inputs of the next runs, by name. Never inside the timed region."""
+
+    def run(self) -> None:
+        """Start one inference on the bound inputs; the timed region."""
+
+    def synchronize(self) -> None:
+        """Return when the last run is finished and its outputs are readable; timed too."""
+
+    def outputs(self) -> Mapping[str, Array]:
+        """Return the outputs of the last run, by name, in the graph's order, as NumPy arrays."""
+
+    def facts(self) -> Facts:
+        """Return what the runtime tells about this session. Asked for after the first run."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """A framework behind a backend name. Created with the variant that was asked for.
+
+    An entry point of the group ``xbench.adapters`` names a class (or any callable) that
+    takes a variant and returns one of these.
+    """
+
+    name: ClassVar[str]
+    variants: ClassVar[Mapping[str, str]]
+    """Each variant and what it does, in one line; ``""`` is the default one."""
+
+    def available(self) -> Availability:
+        """Return whether this backend can run here, without importing its framework."""
+
+    def prepare(self, limits: Limits) -> str:
+        """Import the framework, set its process-wide limits, and return its version.
+
+        Raises:
+            BackendUnavailableError: If it cannot be imported.
+        """
+
+    def load(self, model: BoundModel, limits: Limits, precision: str) -> Session:
+        """Return a session that runs ``model`` within ``limits`` at ``precision``.
+
+        Raises:
+            UnsupportedNodeError: If a node of the model cannot be run.
+            UsageError: If the precision or device cannot be held.
+        """

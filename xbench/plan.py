@@ -1,0 +1,62 @@
+"""From what was asked for to the cells to measure: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xbench.adapter import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What was asked for, as `xbench compare` or `xbench.compare` was given it.
+
+    Attributes:
+        model: A path, or a name from `xbench models`.
+        backends: ``adapter`` or ``adapter:variant``; the first is the baseline. A backend
+            named twice is measured against itself.
+        batches: Batch sizes; empty leaves the model's own.
+        shapes: Shapes of inputs whose axes are open, by name.
+        threads: Threads for one inference; None takes every physical core.
+        launches: Most launches of each cell; fewer if the intervals are narrow before.
+        precision_target: Half-width of the 95 % interval to reach, as a share (0.01 is 1 %).
+        time_budget_s: Seconds to spend, from the first worker's start to the last one's end.
+        timeout_s: Seconds that a worker may take to load a model.
+        feeds: How many input sets to draw and rotate.
+        inputs: An ``.npz`` with the user's inputs, or None.
+        quick: Whether this is a first look, with its caution.
+    """
+
+    model: str
+    backends: tuple[str, ...] = ("all",)
+    device: str = "cpu"
+    batches: tuple[int, ...] = ()
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    threads: int | None = None
+    precision: str = "fp32"
+    scenario: str = "single-stream"
+    boundary: str = "host"
+    launches: int = 5
+    precision_target: float = 0.01
+    time_budget_s: float = 100.0
+    timeout_s: float = 300.0
+    seed: int = 0
+    feeds: int = 4
+    inputs: str | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One row to measure: model x backend x device x precision x batch x threads x scenario."""
+
+    id: int
+    backend: str
+    label: str
+    batch: int | None
+    group: int
+    limits: Limits
+    precision: str
+    scenario: str
+    boundary: str

@@ -1,0 +1,95 @@
+"""Raw samples, immutable: what every summary is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xbench.adapter import Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """One cell's turn in one round.
+
+    Attributes:
+        cell: The cell's id.
+        launch: Number of the launch, from 0.
+        round: Number of the round within the launch, from 0.
+        position: The turn's place in the round, from 0.
+        feed: Which of the input sets was bound.
+        latencies_ns: Latency of each timed inference, oldest first.
+        wall_ns: From the first timed inference's start to the last one's end.
+        cpu_ns: CPU time of the whole worker over ``wall_ns``.
+        canary_ns: The canary's time just before and just after the turn.
+    """
+
+    cell: int
+    launch: int
+    round: int
+    position: int
+    feed: int
+    latencies_ns: tuple[int, ...]
+    wall_ns: int
+    cpu_ns: int
+    canary_ns: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """What one launch of one cell told before its first round.
+
+    Attributes:
+        version: The framework's version.
+        import_s: Seconds to import the framework.
+        load_s: Seconds from the model file to a session, conversion not counted.
+        first_inference_ns: Latency of the first inference.
+        warmup_s: Seconds of warm-up.
+        warmup_inferences: Inferences of warm-up.
+        steady: Whether latency had settled when warm-up ended.
+        busy_threads: Threads that did work during an inference, counted by the kernel.
+        cpus: The CPUs that any thread of the worker may run on, read back.
+        overhead_ns: What the harness adds to each sample, from a null session in this worker.
+        facts: What the runtime told of the session.
+    """
+
+    cell: int
+    launch: int
+    version: str
+    import_s: float
+    load_s: float
+    first_inference_ns: int
+    warmup_s: float
+    warmup_inferences: int
+    steady: bool
+    busy_threads: int
+    cpus: tuple[int, ...]
+    overhead_ns: float
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a cell stopped, in which launch and phase.
+
+    Attributes:
+        status: A value of `xbench.result.Status`.
+        phase: ``import``, ``load``, ``warm-up``, ``round`` or ``outputs``.
+    """
+
+    cell: int
+    launch: int
+    phase: str
+    status: str
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """All that a run measured, in the order it was measured."""
+
+    launched: tuple[Launched, ...]
+    epochs: tuple[Epoch, ...]
+    failures: tuple[Failure, ...]
+    orders: Mapping[tuple[int, int], tuple[int, ...]]
