@@ -15,13 +15,13 @@ class Epoch:
     Attributes:
         cell: The cell's id.
         launch: Number of the launch, from 0.
-        round: Number of the round within the launch, from 0.
+        round: Number of the round within the launch, from 0; batches share the numbering.
         position: The turn's place in the round, from 0.
         feed: Which of the input sets was bound.
         latencies_ns: Latency of each timed inference, oldest first.
         wall_ns: From the first timed inference's start to the last one's end.
         cpu_ns: CPU time of the whole worker over ``wall_ns``.
-        canary_ns: The canary's time just before and just after the turn.
+        canary_ns: The canary's time just before and just after the turn; None without a canary.
     """
 
     cell: int
@@ -32,7 +32,7 @@ class Epoch:
     latencies_ns: tuple[int, ...]
     wall_ns: int
     cpu_ns: int
-    canary_ns: tuple[int, int]
+    canary_ns: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Failure:
 
     Attributes:
         status: A value of `xbench.result.Status`.
-        phase: ``import``, ``load``, ``warm-up``, ``round`` or ``outputs``.
+        phase: ``start``, ``import``, ``load``, ``warm-up``, ``round`` or ``outputs``.
     """
 
     cell: int

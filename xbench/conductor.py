@@ -1,0 +1,297 @@
+"""Launches, interleaved rounds and the stopping rule: the experiment itself.
+
+All workers of a batch size are alive together. In a round each measures one short epoch
+while the others are stopped; a canary runs before and after each. Order is balanced and
+seeded. The run ends when every ratio's interval is as narrow as asked, the launches are
+used up, or the time is: never because a difference has shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from time import monotonic, process_time
+
+from xbench.crew import Crew, Failed, Job
+from xbench.errors import InterruptedRunError, WorkerError
+from xbench.interrupts import Interrupts
+from xbench.plan import Spec
+from xbench.process import WorkerProcess
+from xbench.progress import Progress, Standing
+from xbench.result import Interval, Status
+from xbench.rounds import Rounds
+from xbench.samples import Epoch, Failure, Launched, Samples
+from xbench.stats import half_width, williams
+from xbench.store import RunFolder
+
+FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
+FEWEST_ROUNDS = 3
+SETTLED_ROUNDS = 16  # after these, a launch may end early if more rounds would add nothing
+WITHIN_SHARE = 0.4  # of the target: rounds this sure are not what holds a ratio's interval open
+CANARY_TIMEOUT_S = 60.0
+
+
+class Conductor:
+    """Runs the launches of a comparison and keeps all that they tell."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        jobs: Sequence[Job],
+        folder: RunFolder,
+        progress: Progress,
+        interrupts: Interrupts,
+        earlier: Samples | None = None,
+    ) -> None:
+        self._spec = spec
+        self._jobs = {job.cell.id: job for job in jobs}
+        self._groups = sorted({job.cell.group for job in jobs})
+        self._folder = folder
+        self._progress = progress
+        self._interrupts = interrupts
+        self._launched = list(earlier.launched if earlier else ())
+        self._epochs = list(earlier.epochs if earlier else ())
+        self._failures = list(earlier.failures if earlier else ())
+        self._orders = dict(earlier.orders if earlier else {})
+        self._rounds = Rounds(self._epochs)
+        self._seen: set[tuple[int, str, int]] = set()
+        self._canary: WorkerProcess | None = None
+        self._start_s = monotonic()
+        self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0}
+        self.parent_cpu_s = 0.0
+
+    def run(self) -> Samples:
+        """Return every sample of the run, an earlier part of it included."""
+        first = 1 + max((one.launch for one in self._launched), default=-1)
+        self._start_s = monotonic()
+        try:
+            self._canary = self._start_canary()
+            for launch in range(first, max(first + 1, self._spec.launches)):
+                self._launch(launch)
+                if self._finished(launch):
+                    break
+        except InterruptedRunError:
+            pass  # what was measured is reported
+        finally:
+            if self._canary:
+                self._canary.end()
+        return self.samples()
+
+    def samples(self) -> Samples:
+        """Return what has been measured so far."""
+        return Samples(
+            tuple(self._launched), tuple(self._epochs), tuple(self._failures), self._orders
+        )
+
+    # A launch
+
+    def _launch(self, launch: int) -> None:
+        number = 0
+        share_s = self._left_s() / max(1, self._spec.launches - launch)
+        for place, group in enumerate(self._groups):
+            deadline = monotonic() + share_s / len(self._groups)
+            with Crew(
+                launch,
+                self._folder,
+                self._interrupts,
+                self._spec.timeout_s,
+                lambda text: self._phase(launch, text),
+            ) as crew:
+                self._start(crew, group)
+                number = self._measure(crew, group, number, deadline)
+            if self._interrupts.requested or (self._left_s() <= 0 and launch + place > 0):
+                return
+
+    def _start(self, crew: Crew, group: int) -> None:
+        warmup_s = 1.5 if self._spec.quick else 4.0
+        for job in self._alive(group):
+            before = monotonic()
+            try:
+                launched = crew.start(job, warmup_s)
+            except Failed as failed:
+                self._fail(failed.failure)
+                continue
+            finally:
+                self.seconds["start"] += monotonic() - before
+            self.seconds["start"] -= launched.warmup_s
+            self.seconds["warmup"] += launched.warmup_s
+            self._launched.append(launched)
+            self._folder.launched(launched)
+
+    def _measure(self, crew: Crew, group: int, number: int, deadline: float) -> int:
+        """Run rounds until the launch has told what it can; return the next round's number."""
+        first = number
+        self._phase(crew.launch, "measuring")
+        while crew.members:
+            cells = sorted(crew.members)
+            square = williams(len(cells), self._spec.seed + 1000 * crew.launch + group)
+            order = tuple(cells[i] for i in square[number % len(square)])
+            self._round(crew, number, order)
+            number += 1
+            self._tell(crew.launch, number - first, group)
+            if self._interrupts.requested or self._launch_done(crew, number - first, deadline):
+                break
+        return number
+
+    def _round(self, crew: Crew, number: int, order: tuple[int, ...]) -> None:
+        feeds = self._jobs[order[0]].feed_count
+        epochs: list[Epoch] = []
+        before = self._sing()
+        for position, cell in enumerate(order):
+            try:
+                reply = self._timed_epoch(crew, cell, number % feeds)
+            except Failed as failed:
+                self._fail(failed.failure)
+                continue
+            after = self._sing()
+            epochs.append(
+                Epoch(
+                    cell=cell,
+                    launch=crew.launch,
+                    round=number,
+                    position=position,
+                    feed=number % feeds,
+                    latencies_ns=tuple(reply["latencies_ns"]),
+                    wall_ns=reply["wall_ns"],
+                    cpu_ns=reply["cpu_ns"],
+                    canary_ns=(before, after) if before and after else None,
+                )
+            )
+            before = after
+            if self._interrupts.requested:
+                break
+        self._keep(crew, number, order, tuple(epochs))
+
+    def _timed_epoch(self, crew: Crew, cell: int, feed: int) -> dict[str, list[int]]:
+        start_s, cpu_s = monotonic(), process_time()
+        try:
+            return crew.epoch(cell, feed)
+        finally:
+            self.seconds["measure"] += monotonic() - start_s
+            self.parent_cpu_s += process_time() - cpu_s
+
+    def _keep(
+        self, crew: Crew, number: int, order: tuple[int, ...], epochs: tuple[Epoch, ...]
+    ) -> None:
+        self._epochs += epochs
+        self._orders[crew.launch, number] = order
+        self._rounds.add(epochs)
+        self._folder.round(order, epochs)
+        for epoch in epochs:
+            if self._wants_outputs(epoch) and epoch.cell in crew.members:
+                path = output_path(self._folder, epoch.cell, epoch.launch, epoch.feed)
+                try:
+                    crew.outputs(epoch.cell, path)
+                except Failed as failed:
+                    self._fail(failed.failure)
+
+    def _wants_outputs(self, epoch: Epoch) -> bool:
+        """Each input set once, and in every launch one: a launch may go wrong by itself."""
+        wanted = {(epoch.cell, "launch", epoch.launch), (epoch.cell, "feed", epoch.feed)}
+        missing = not wanted <= self._seen
+        self._seen |= wanted
+        return missing
+
+    # The canary
+
+    def _start_canary(self) -> WorkerProcess | None:
+        limits = next(iter(self._jobs.values())).cell.limits
+        canary = WorkerProcess("xbench.canary", limits, self._interrupts)
+        try:
+            canary.ask({"do": "load"}, CANARY_TIMEOUT_S)
+        except WorkerError as error:
+            canary.end()
+            self._progress.note(f"No canary: {error} Disturbed rounds cannot be told apart.")
+            return None
+        except BaseException:
+            canary.end()
+            raise
+        return canary
+
+    def _sing(self) -> int | None:
+        """Return the canary's time in nanoseconds, or None without a canary."""
+        if not self._canary:
+            return None
+        start_s = monotonic()
+        try:
+            return int(self._canary.ask({"do": "sing"}, CANARY_TIMEOUT_S, patient=True)["ns"])
+        except (WorkerError, KeyError):
+            self._canary.end()
+            self._canary = None
+            return None
+        finally:
+            self.seconds["canary"] += monotonic() - start_s
+
+    # When to stop
+
+    def _alive(self, group: int | None = None) -> list[Job]:
+        failed = {failure.cell for failure in self._failures}
+        jobs = [job for job in self._jobs.values() if job.cell.id not in failed]
+        return [job for job in jobs if group in (None, job.cell.group)]
+
+    def _pairs(self, group: int | None = None) -> list[tuple[int, int]]:
+        ids = [(job.cell.group, job.cell.id) for job in self._alive(group)]
+        return [(a, b) for (g, a), (h, b) in combinations(ids, 2) if g == h]
+
+    def _ratios(self, group: int | None = None, launch: int | None = None) -> list[Interval | None]:
+        quiet = self._rounds.quiet()
+        return [self._rounds.ratio(a, b, quiet, launch) for a, b in self._pairs(group)]
+
+    def _narrow(self, ratios: Sequence[Interval | None], target: float) -> bool:
+        return all(ratio is not None and half_width(ratio) <= target for ratio in ratios)
+
+    def _launch_done(self, crew: Crew, rounds: int, deadline: float) -> bool:
+        if rounds < FEWEST_ROUNDS:
+            return False
+        if monotonic() >= deadline:
+            return True
+        within = WITHIN_SHARE * self._spec.precision_target
+        group = next((m.job.cell.group for m in crew.members.values()), None)
+        settled = rounds >= SETTLED_ROUNDS and self._spec.launches > 1
+        return settled and self._narrow(self._ratios(group, crew.launch), within)
+
+    def _finished(self, launch: int) -> bool:
+        if self._interrupts.requested or not self._alive() or self._left_s() <= 0:
+            return True
+        narrow = self._narrow(self._ratios(), self._spec.precision_target)
+        return launch + 1 >= FEWEST_LAUNCHES and narrow and bool(self._pairs())
+
+    def _left_s(self) -> float:
+        return self._spec.time_budget_s - (monotonic() - self._start_s)
+
+    # What is told
+
+    def _fail(self, failure: Failure) -> None:
+        self._failures.append(failure)
+        self._folder.failure(failure)
+        label = self._jobs[failure.cell].cell.label
+        status = Status(failure.status).value.replace("_", " ")
+        self._progress.note(f"{label}: {status} at {failure.phase}: {failure.reason}.")
+
+    def _phase(self, launch: int, text: str) -> None:
+        self._progress.phase(f"launch {launch + 1} of {self._spec.launches}: {text}")
+
+    def _tell(self, launch: int, rounds: int, group: int) -> None:
+        first = min((job.cell.id for job in self._alive(group)), default=None)
+        quiet = self._rounds.quiet()
+        ratios = tuple(
+            (job.cell.label, self._rounds.ratio(first, job.cell.id, quiet))
+            for job in self._alive(group)
+            if first is not None and job.cell.id != first
+        )
+        self._progress.standing(
+            Standing(
+                launch=launch + 1,
+                launches=self._spec.launches,
+                round=rounds,
+                ratios=ratios,
+                elapsed_s=monotonic() - self._start_s,
+                remaining_s=max(0.0, self._left_s()),
+            )
+        )
+
+
+def output_path(folder: RunFolder, cell: int, launch: int, feed: int) -> Path:
+    """Return where the outputs of a timed inference wait to be compared."""
+    return folder.path / "outputs" / f"{cell}-{launch}-{feed}.npz"

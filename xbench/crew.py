@@ -1,0 +1,194 @@
+"""The workers of one launch: started one by one, then asked in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from xbench.adapter import BoundModel
+from xbench.errors import (
+    WorkerCrashedError,
+    WorkerError,
+    WorkerMemoryError,
+    WorkerTimeoutError,
+)
+from xbench.interrupts import Interrupts
+from xbench.plan import Cell
+from xbench.process import WorkerProcess
+from xbench.result import Status
+from xbench.samples import Failure, Launched
+from xbench.store import RunFolder
+from xbench.wire import Message, facts_from_json, model_to_json
+
+EPOCH_S = 0.12  # short beside the machine's changes of regime, long beside a stop and a continue
+MOST_ITERATIONS = 5000
+SLOW_NS = 500_000_000  # one inference of this length is an epoch
+SETTLE_SHARE = 0.1  # of an epoch's inferences, untimed, before it: caches were another's
+PATIENCE_S = 60.0  # beyond what an epoch should take
+
+STATUS_OF = {
+    WorkerCrashedError: Status.CRASHED,
+    WorkerTimeoutError: Status.TIMEOUT,
+    WorkerMemoryError: Status.OOM_HOST,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A cell with what it runs: the bound model, and the file of its input sets."""
+
+    cell: Cell
+    model: BoundModel
+    feeds: Path
+    feed_count: int
+
+
+@dataclass(slots=True)
+class Member:
+    """A started worker and the size of its epochs."""
+
+    job: Job
+    process: WorkerProcess
+    settled_ns: float = 0.0
+
+    @property
+    def iterations(self) -> int:
+        """Return how many inferences make an epoch."""
+        if self.settled_ns >= SLOW_NS:
+            return 1
+        return min(MOST_ITERATIONS, max(2, round(EPOCH_S * 1e9 / max(1.0, self.settled_ns))))
+
+    @property
+    def settle(self) -> int:
+        """Return how many untimed inferences come before an epoch."""
+        return max(1, round(self.iterations * SETTLE_SHARE))
+
+
+class Failed(Exception):  # noqa: N818 -- carries a Failure from where it shows to where it is kept
+    """A worker could not do its job."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class Crew:
+    """All workers of one launch. Whatever happens, none outlives the ``with`` block."""
+
+    def __init__(
+        self,
+        launch: int,
+        folder: RunFolder,
+        interrupts: Interrupts,
+        timeout_s: float,
+        phase: Callable[[str], None],
+    ) -> None:
+        self.launch = launch
+        self.members: dict[int, Member] = {}
+        self._folder = folder
+        self._interrupts = interrupts
+        self._timeout_s = timeout_s
+        self._phase = phase
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for member in self.members.values():
+            member.process.end()
+        for member in self.members.values():
+            self._keep_log(member)
+
+    def start(self, job: Job, warmup_s: float) -> Launched:
+        """Return what a new worker told while it imported, loaded and warmed up.
+
+        Raises:
+            Failed: If it did not get that far; it is ended, its log kept.
+        """
+        label = job.cell.label
+        try:
+            process = WorkerProcess("xbench.worker", job.cell.limits, self._interrupts)
+        except OSError as error:
+            raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
+        member = self.members[job.cell.id] = Member(job, process)
+        self._phase(f"importing {label}")
+        prepared = self._ask(member, "import", {"do": "prepare", **_setting(job)}, self._timeout_s)
+        self._phase(f"loading {label}")
+        loaded = self._ask(member, "load", {"do": "load", **_setting(job)}, self._timeout_s)
+        self._phase(f"warming up {label}")
+        warm = {"do": "warm_up", "max_s": warmup_s}
+        told = self._ask(member, "warm-up", warm, self._timeout_s + warmup_s)
+        member.settled_ns = told.pop("settled_ns")
+        facts = facts_from_json(loaded.pop("facts"))
+        told["cpus"] = tuple(told["cpus"])
+        where = {"cell": job.cell.id, "launch": self.launch}
+        return Launched(**where, **prepared, **loaded, **told, facts=facts)
+
+    def epoch(self, cell: int, feed: int) -> Message:
+        """Return the samples of one epoch of ``cell`` on input set ``feed``.
+
+        Raises:
+            Failed: If the worker did not get through it; it is ended, its log kept.
+        """
+        member = self.members[cell]
+        job = {
+            "do": "epoch",
+            "feed": feed,
+            "settle": member.settle,
+            "iterations": member.iterations,
+        }
+        expected_s = (member.settle + member.iterations) * member.settled_ns / 1e9
+        return self._ask(member, "round", job, PATIENCE_S + 20 * expected_s, patient=True)
+
+    def outputs(self, cell: int, path: Path) -> None:
+        """Have ``cell`` keep the outputs of its last timed inference in ``path``.
+
+        Raises:
+            Failed: If it cannot.
+        """
+        self._ask(self.members[cell], "outputs", {"do": "outputs", "path": str(path)}, PATIENCE_S)
+
+    def _ask(
+        self, member: Member, phase: str, job: Message, timeout_s: float, *, patient: bool = False
+    ) -> Message:
+        try:
+            reply = member.process.ask(job, timeout_s, patient=patient)
+        except WorkerError as error:
+            status = STATUS_OF[type(error)]
+            raise self._failed(member.job, phase, status, error.reason, error.fix) from error
+        if problem := reply.get("error"):
+            status = Status(problem["status"])
+            raise self._failed(member.job, phase, status, problem["reason"], problem["fix"])
+        return reply
+
+    def _failed(self, job: Job, phase: str, status: Status, reason: str, fix: str) -> Failed:
+        member = self.members.pop(job.cell.id, None)
+        if member:
+            member.process.end()
+            self._keep_log(member)
+        where = {"cell": job.cell.id, "launch": self.launch, "phase": phase}
+        return Failed(Failure(**where, status=status.value, reason=reason, fix=fix))
+
+    def _keep_log(self, member: Member) -> None:
+        name = member.job.cell.label.replace(":", "-").replace("/", "-")
+        text = member.process.log.text()
+        if text:
+            self._folder.write_log(f"{name}-{member.job.cell.id}-launch{self.launch}.log", text)
+
+
+def _setting(job: Job) -> dict[str, Any]:
+    return {
+        "backend": job.cell.backend,
+        "limits": asdict(job.cell.limits),
+        "model": model_to_json(job.model),
+        "precision": job.cell.precision,
+        "feeds": str(job.feeds),
+    }

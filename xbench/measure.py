@@ -1,0 +1,138 @@
+"""The timed loop, and what comes before it: warm-up and the count of busy threads.
+
+Runs in the worker. The harness owns the clock: a session only binds, runs and waits.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter_ns
+
+from xbench.adapter import Session
+
+WINDOW_NS = 100_000_000
+WINDOW_INFERENCES = 3
+STILL_IMPROVING = 0.98  # a window this much below the best before it means: not settled yet
+BUSY_SHARE = 0.05  # a thread on a CPU for less than this share of the time only waited
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How a session came to its steady state.
+
+    Attributes:
+        latencies_ns: Latency of each inference, oldest first.
+        steady: Whether latency had stopped falling before the time was up.
+        busy_threads: Threads that did work, counted by the kernel in the last window.
+    """
+
+    latencies_ns: tuple[int, ...]
+    steady: bool
+    busy_threads: int
+
+    @property
+    def settled_ns(self) -> float:
+        """Return the median latency of the last third, in nanoseconds."""
+        return median(self.latencies_ns[-max(1, len(self.latencies_ns) // 3) :])
+
+
+def measure(
+    session: Session, iterations: int, clock: Callable[[], int] = perf_counter_ns
+) -> list[int]:
+    """Return the latency of each timed inference, in nanoseconds, oldest first.
+
+    The clock stops only after ``synchronize``, so that queued device work counts.
+    """
+    run, synchronize = session.run, session.synchronize
+    latencies_ns = [0] * iterations  # allocated before the first clock read
+    with _no_garbage_collection():
+        for i in range(iterations):
+            start_ns = clock()
+            run()
+            synchronize()
+            latencies_ns[i] = clock() - start_ns
+    return latencies_ns
+
+
+def warm_up(
+    session: Session, max_s: float, clock: Callable[[], int] = perf_counter_ns
+) -> WarmUp:
+    """Return how the bound session warmed up: until its latency falls no more.
+
+    Latency is judged by windows of at least 100 ms and three inferences. It has settled when two
+    windows in a row are no more than 2 % below the best one before them.
+    """
+    end_ns = clock() + int(max_s * 1e9)
+    latencies_ns: list[int] = []
+    best_ns, settled, busy = float("inf"), 0, 0
+    while settled < 2 and (clock() < end_ns or not latencies_ns):
+        before = _thread_times_ns()
+        start_ns = clock()
+        window = _window(session, clock)
+        busy = _busy_threads(before, clock() - start_ns)
+        latencies_ns += window
+        settled = settled + 1 if median(window) >= STILL_IMPROVING * best_ns else 0
+        best_ns = min(best_ns, median(window))
+    return WarmUp(tuple(latencies_ns), settled >= 2, busy)
+
+
+def overhead_ns(null: Session, iterations: int = 4000) -> float:
+    """Return what the harness adds to one sample, in nanoseconds, from a session that does nothing.
+
+    The median of the second half; the first warms the interpreter's caches.
+    """
+    return median(measure(null, iterations)[iterations // 2 :])
+
+
+def _window(session: Session, clock: Callable[[], int]) -> list[int]:
+    latencies_ns: list[int] = []
+    start_ns = clock()
+    while len(latencies_ns) < WINDOW_INFERENCES or clock() - start_ns < WINDOW_NS:
+        latencies_ns += measure(session, 1, clock)
+    return latencies_ns
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep the collector out of the samples; what was there before is restored."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _thread_times_ns() -> dict[str, int]:
+    """Return the CPU time of each thread of this process, in nanoseconds, by thread id."""
+    times = {}
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            times[task.name] = int((task / "schedstat").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            continue  # the thread has just ended, or the kernel keeps no such account
+    return times
+
+
+def _busy_threads(before_ns: Mapping[str, int], wall_ns: int) -> int:
+    after_ns = _thread_times_ns()
+    spent = [after_ns[tid] - before_ns.get(tid, 0) for tid in after_ns]
+    return sum(one > BUSY_SHARE * wall_ns for one in spent)
+
+
+def thread_cpus() -> tuple[int, ...]:
+    """Return every CPU that some thread of this process may run on, in order."""
+    cpus: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            cpus |= os.sched_getaffinity(int(task.name))
+        except OSError:
+            continue  # the thread has just ended
+    return tuple(sorted(cpus))

@@ -1,0 +1,71 @@
+"""From rounds to ratios: which rounds were quiet, and how two cells compare in them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from math import log
+from statistics import median
+
+from xbench.result import Interval
+from xbench.samples import Epoch
+from xbench.stats import quiet_rounds, ratio_interval
+
+Round = tuple[int, int]  # launch, number within it
+
+
+class Rounds:
+    """The p50 of every epoch, by cell and round; grows while a run goes on."""
+
+    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+        self._log_p50: dict[int, dict[Round, float]] = defaultdict(dict)
+        self._canary_ns: dict[Round, float] = {}
+        self.add(epochs)
+
+    def add(self, epochs: Iterable[Epoch]) -> None:
+        """Take more epochs."""
+        for epoch in epochs:
+            key = (epoch.launch, epoch.round)
+            self._log_p50[epoch.cell][key] = log(median(epoch.latencies_ns))
+            if epoch.canary_ns:
+                worst = max(*epoch.canary_ns, self._canary_ns.get(key, 0.0))
+                self._canary_ns[key] = worst
+
+    def of_cell(self, cell: int) -> frozenset[Round]:
+        """Return the rounds that ``cell`` took part in."""
+        return frozenset(self._log_p50.get(cell, ()))
+
+    def quiet(self) -> frozenset[Round]:
+        """Return the rounds in which the machine was undisturbed, as the canary tells."""
+        every = frozenset(key for rounds in self._log_p50.values() for key in rounds)
+        unknown = every - self._canary_ns.keys()
+        return quiet_rounds(self._canary_ns) | unknown
+
+    def ratio(
+        self,
+        baseline: int,
+        candidate: int,
+        among: frozenset[Round] | None = None,
+        launch: int | None = None,
+    ) -> Interval | None:
+        """Return baseline latency over candidate latency at p50, from the rounds both ran in.
+
+        Args:
+            baseline: A cell's id.
+            candidate: Another cell's id.
+            among: Only these rounds count; None stands for every one.
+            launch: Only this launch counts; None stands for every one.
+
+        Returns:
+            The ratio with its 95 % interval, or None with fewer than two common rounds.
+        """
+        common = self.of_cell(baseline) & self.of_cell(candidate)
+        common = common if among is None else common & among
+        by_launch: dict[int, list[float]] = defaultdict(list)
+        for key in sorted(common):
+            if launch in (None, key[0]):
+                ratio = self._log_p50[baseline][key] - self._log_p50[candidate][key]
+                by_launch[key[0]].append(ratio)
+        if sum(map(len, by_launch.values())) < 2:
+            return None
+        return ratio_interval(list(by_launch.values()))

@@ -1,0 +1,165 @@
+"""The other end of the pipe: one process that measures one cell in one launch.
+
+``python -m xbench.worker JOBS REPLIES`` reads a job a line from descriptor JOBS and
+answers each with a line on descriptor REPLIES; frameworks may print on stdout and stderr
+as they like. The parent has set affinity, environment and memory before the first job.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter, process_time_ns
+from typing import Any, BinaryIO
+
+from xbench.adapter import Adapter, Array, Session
+from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError, XbenchError
+from xbench.measure import measure, overhead_ns, thread_cpus, warm_up
+from xbench.result import Status
+from xbench.wire import Message, decode, encode, limits_from_json, model_from_json
+
+OUT_OF_MEMORY = ("bad_alloc", "allocate memory", "Cannot allocate", "not enough memory")
+
+
+class Bench:
+    """One adapter with one model, from import to the last epoch; a method a job."""
+
+    def __init__(self) -> None:
+        self.adapter: Adapter
+        self.session: Session
+        self.feeds: tuple[dict[str, Array], ...]
+
+    def prepare(self, job: Message) -> Message:
+        """Import the framework and set its process-wide limits."""
+        from xbench.registry import create
+
+        self.adapter = create(job["backend"])
+        start = perf_counter()
+        version = self.adapter.prepare(limits_from_json(job["limits"]))
+        return {"version": version, "import_s": perf_counter() - start}
+
+    def load(self, job: Message) -> Message:
+        """Load the model and run it once."""
+        from xbench.inputs import load_feeds
+
+        model, limits = model_from_json(job["model"]), limits_from_json(job["limits"])
+        self.feeds = load_feeds(Path(job["feeds"]))
+        start = perf_counter()
+        self.session = self.adapter.load(model, limits, job["precision"])
+        load_s = perf_counter() - start
+        self.session.bind(self.feeds[0])
+        (first_ns,) = measure(self.session, 1)
+        facts = self.session.facts()
+        return {
+            "load_s": load_s - (facts.convert_s or 0.0),
+            "first_inference_ns": first_ns,
+            "facts": asdict(facts),
+        }
+
+    def warm_up(self, job: Message) -> Message:
+        """Warm up to the steady state, and read back the caps and the harness's own cost."""
+        from xbench.testing import NullSession
+
+        start = perf_counter()
+        warm = warm_up(self.session, job["max_s"])
+        return {
+            "warmup_s": perf_counter() - start,
+            "warmup_inferences": len(warm.latencies_ns),
+            "settled_ns": warm.settled_ns,
+            "steady": warm.steady,
+            "busy_threads": warm.busy_threads,
+            "cpus": list(thread_cpus()),
+            "overhead_ns": overhead_ns(NullSession()),
+        }
+
+    def epoch(self, job: Message) -> Message:
+        """Time one epoch on one input set; the runs that settle the caches come first, untimed."""
+        self.session.bind(self.feeds[job["feed"] % len(self.feeds)])
+        for _ in range(job["settle"]):
+            self.session.run()
+        self.session.synchronize()
+        cpu_ns, start = process_time_ns(), perf_counter()
+        latencies_ns = measure(self.session, job["iterations"])
+        wall_ns, cpu_ns = int((perf_counter() - start) * 1e9), process_time_ns() - cpu_ns
+        return {"latencies_ns": latencies_ns, "wall_ns": wall_ns, "cpu_ns": cpu_ns}
+
+    def outputs(self, job: Message) -> Message:
+        """Keep the outputs of the last timed inference where the parent finds them."""
+        from xbench.inputs import save_feeds
+
+        save_feeds(Path(job["path"]), (dict(self.session.outputs()),))
+        return {}
+
+    def close(self, _: Message) -> Message:
+        """Give everything back."""
+        self.session.close()
+        return {}
+
+
+def failure(error: BaseException) -> Message:
+    """Return the status, reason and fix of what ended a job."""
+    text = str(error).strip()
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    reason, fix = f"{type(error).__name__}: {line[:300]}", "The whole trace is in the log"
+    status = Status.CRASHED
+    if isinstance(error, XbenchError):
+        reason, fix = error.reason, error.fix
+    if isinstance(error, BackendUnavailableError):
+        status = Status.UNAVAILABLE
+    elif isinstance(error, UnsupportedNodeError | UsageError):
+        status = Status.UNSUPPORTED
+    elif isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
+        status, fix = Status.OOM_HOST, "Use a smaller batch, or a machine with more memory"
+    return {"error": {"status": status.value, "reason": reason, "fix": fix}}
+
+
+def answer(handler: Callable[[Message], Message], job: Message) -> Message:
+    """Return the handler's reply; whatever it raises becomes a reply too."""
+    try:
+        return handler(job)
+    except BaseException as error:  # noqa: BLE001 -- the worker's boundary: the parent must hear
+        traceback.print_exc()
+        sys.stderr.flush()
+        return failure(error)
+
+
+def serve(handlers: Any, jobs: BinaryIO, replies: BinaryIO) -> None:
+    """Answer jobs until the parent closes the pipe; ``handlers`` has a method a job."""
+    for line in jobs:
+        job = decode(line)
+        replies.write(encode(answer(getattr(handlers, job["do"]), job)))
+        replies.flush()
+
+
+def open_pipes(arguments: list[str]) -> tuple[BinaryIO, BinaryIO]:
+    """Return the jobs and replies that the parent passed, kept from this process's children."""
+    jobs, replies = (int(argument) for argument in arguments)
+    os.set_inheritable(jobs, False)
+    os.set_inheritable(replies, False)
+    return os.fdopen(jobs, "rb"), os.fdopen(replies, "wb")
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent does, even by SIGKILL."""
+    import ctypes
+    import signal
+
+    pr_set_pdeathsig = 1  # linux/prctl.h
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+
+
+def main() -> None:
+    """Serve jobs until the parent is done, then leave without waiting for the framework."""
+    die_with_parent()
+    jobs, replies = open_pipes(sys.argv[1:])
+    serve(Bench(), jobs, replies)
+    sys.stdout.flush()
+    os._exit(0)  # some frameworks crash in their own destructors; nothing is left to save
+
+
+if __name__ == "__main__":
+    main()
