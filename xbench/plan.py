@@ -60,3 +60,29 @@ class Cell:
     precision: str
     scenario: str
     boundary: str
+
+
+def plan_cells(spec: Spec, backends: tuple[str, ...], limits: Limits) -> tuple[Cell, ...]:
+    """Return the cells of a comparison: every backend at every batch size, batch by batch.
+
+    A batch size is a group: only cells of one group are compared, and alive together. A
+    backend that is named again gets a label of its own, such as ``onnxruntime#2``.
+    """
+    cells: list[Cell] = []
+    for group, batch in enumerate(spec.batches or (None,)):
+        for place, backend in enumerate(backends):
+            again = backends[:place].count(backend)
+            cells.append(
+                Cell(
+                    id=len(cells),
+                    backend=backend,
+                    label=f"{backend}#{again + 1}" if again else backend,
+                    batch=batch,
+                    group=group,
+                    limits=limits,
+                    precision=spec.precision,
+                    scenario=spec.scenario,
+                    boundary=spec.boundary,
+                )
+            )
+    return tuple(cells)

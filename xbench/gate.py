@@ -1,0 +1,135 @@
+"""The parity gate: a row is ranked only if its timed outputs agree with the reference's.
+
+The reference is ONNX Runtime on the CPU with graph optimisation off, in a process of its
+own before anything is timed. Where it cannot run the model, the first backend that did
+takes its place, and every row names what it was compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from xbench.adapter import Array
+from xbench.conductor import output_path
+from xbench.crew import Crew, Failed, Job
+from xbench.interrupts import Interrupts
+from xbench.parity import agreement, compare_outputs, degenerate
+from xbench.plan import Cell
+from xbench.progress import Progress
+from xbench.result import Parity
+from xbench.store import RunFolder
+
+REFERENCE = "onnxruntime:reference"
+
+Outputs = dict[str, Array]
+
+
+def run_reference(
+    jobs: Sequence[Job],
+    folder: RunFolder,
+    interrupts: Interrupts,
+    timeout_s: float,
+    progress: Progress,
+) -> str | None:
+    """Keep the reference's outputs for every group and input set; return why it could not run.
+
+    Raises:
+        InterruptedRunError: If the user asked to stop.
+    """
+    with Crew(0, folder, interrupts, timeout_s, lambda _: None) as crew:
+        for job in {job.cell.group: job for job in jobs}.values():
+            cell = replace(
+                job.cell,
+                id=reference_id(job.cell.group),
+                backend=REFERENCE,
+                label="reference",
+                precision="fp32",
+            )
+            progress.phase("computing the reference outputs")
+            try:
+                crew.start(replace(job, cell=cell), warmup_s=0.0)
+                for feed in range(job.feed_count):
+                    crew.epoch(cell.id, feed)
+                    crew.outputs(cell.id, output_path(folder, cell.id, 0, feed))
+            except Failed as failed:
+                return failed.failure.reason
+    return None
+
+
+def reference_id(group: int) -> int:
+    """Return the cell id that stands for the reference of a group."""
+    return -1 - group
+
+
+def judge(folder: RunFolder, cells: Sequence[Cell], missing: str | None) -> dict[int, Parity]:
+    """Return the parity of each cell, from the outputs that wait in the run folder.
+
+    Args:
+        folder: The run folder.
+        cells: All cells of the run.
+        missing: Why there is no reference, or None.
+    """
+    verdicts: dict[int, Parity] = {}
+    for group in sorted({cell.group for cell in cells}):
+        members = [cell for cell in cells if cell.group == group]
+        name, reference = _reference(folder, group, members, missing)
+        dead = degenerate(list(reference.values())) if reference else None
+        for cell in members:
+            if cell.label == name or not reference:
+                reason = missing or "no reference outputs"
+                verdicts[cell.id] = Parity("not_checked", reason=reason)
+            elif dead:
+                verdicts[cell.id] = Parity("degenerate", reference=name, reason=dead)
+            else:
+                verdicts[cell.id] = _compare(folder, cell, name, reference)
+    return verdicts
+
+
+def _reference(
+    folder: RunFolder, group: int, members: Sequence[Cell], missing: str | None
+) -> tuple[str, dict[int, Outputs]]:
+    """Return what to compare with, and its outputs by input set."""
+    if missing is None:
+        return REFERENCE, _outputs(folder, reference_id(group))
+    for cell in members:
+        if outputs := _outputs(folder, cell.id):
+            return cell.label, outputs
+    return REFERENCE, {}
+
+
+def _compare(folder: RunFolder, cell: Cell, name: str, reference: dict[int, Outputs]) -> Parity:
+    found: list[Parity] = []
+    for path in _files(folder, cell.id):
+        feed = _feed(path)
+        if feed in reference and (outputs := _read(path)) is not None:
+            found.append(compare_outputs(reference[feed], outputs, cell.precision))
+    if not found:
+        return Parity("not_checked", reference=name, reason="no outputs were kept")
+    return replace(agreement(found), reference=name)
+
+
+def _outputs(folder: RunFolder, cell: int) -> dict[int, Outputs]:
+    read = {_feed(path): _read(path) for path in _files(folder, cell)}
+    return {feed: outputs for feed, outputs in read.items() if outputs is not None}
+
+
+def _files(folder: RunFolder, cell: int) -> list[Path]:
+    return sorted((folder.path / "outputs").glob(f"{cell}-*-*.npz"))
+
+
+def _feed(path: Path) -> int:
+    return int(path.stem.rsplit("-", 1)[1])
+
+
+def _read(path: Path) -> Outputs | None:
+    """Return the outputs of one file; None for one that a kill or a full disk cut short."""
+    import zipfile
+
+    from xbench.inputs import load_feeds
+
+    try:
+        return load_feeds(path)[0]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None

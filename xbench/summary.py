@@ -1,0 +1,195 @@
+"""From samples to rows, ratios, verdicts and ranks: derived, never stored by hand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from statistics import fmean
+
+from xbench.plan import Cell, Spec
+from xbench.result import CellResult, Comparison, Interval, Parity, Status, Verdict
+from xbench.rounds import Round, Rounds
+from xbench.samples import Epoch, Failure, Launched, Samples
+from xbench.stats import latency, launch_interval, ranks, seconds_needed, verdict
+
+TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """All that the rows are made from.
+
+    Attributes:
+        parities: By cell id.
+        spent_s: Seconds from the first worker's start to the last one's end.
+        interrupted: Whether the user stopped the run.
+    """
+
+    spec: Spec
+    cells: tuple[Cell, ...]
+    samples: Samples
+    parities: Mapping[int, Parity]
+    spent_s: float
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OfCell:
+    """One cell's part of the samples; ``quiet`` are the epochs of undisturbed rounds."""
+
+    launched: tuple[Launched, ...]
+    epochs: tuple[Epoch, ...]
+    quiet: tuple[Epoch, ...]
+    failure: Failure | None
+
+
+def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
+    """Return the part of ``samples`` that belongs to ``cell``."""
+    epochs = tuple(epoch for epoch in samples.epochs if epoch.cell == cell)
+    failures = [failure for failure in samples.failures if failure.cell == cell]
+    return OfCell(
+        tuple(one for one in samples.launched if one.cell == cell),
+        epochs,
+        tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet) or epochs,
+        failures[-1] if failures else None,
+    )
+
+
+def rows(measured: Measured, rounds: Rounds) -> tuple[CellResult, ...]:
+    """Return a row for every cell, in the order of the cells, ranked within its batch size."""
+    quiet = rounds.quiet()
+    bare = [_row(measured, cell, of_cell(measured.samples, cell.id, quiet)) for cell in measured.cells]
+    return tuple(replace(row, rank=rank) for row, rank in zip(bare, _ranks(measured, bare, rounds)))
+
+
+def comparisons(
+    measured: Measured, results: Sequence[CellResult], rounds: Rounds
+) -> tuple[Comparison, ...]:
+    """Return every pair of ranked rows of one batch size, the earlier one as the baseline."""
+    found = []
+    for first, second in combinations(measured.cells, 2):
+        ranked = results[first.id].ranked and results[second.id].ranked
+        if first.group == second.group and ranked:
+            found.append(_comparison(measured, first, second, rounds))
+    return tuple(found)
+
+
+def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
+    status, reason, fix = _status(measured, cell, own)
+    row = CellResult(
+        id=cell.id,
+        backend=cell.label,
+        device=cell.limits.device,
+        batch=cell.batch,
+        precision={"requested": cell.precision, "effective": None},
+        threads={"requested": cell.limits.threads, "effective": None},
+        boundary=cell.boundary,
+        scenario=cell.scenario,
+        status=status,
+        reason=reason,
+        fix=fix,
+        parity=measured.parities.get(cell.id, Parity("not_checked", reason="did not run")),
+        launches=len({epoch.launch for epoch in own.epochs}),
+        rounds=len(own.epochs),
+    )
+    row = _with_launches(row, own.launched) if own.launched else row
+    return _with_latency(row, own.quiet) if own.epochs else row
+
+
+def _status(measured: Measured, cell: Cell, own: OfCell) -> tuple[Status, str | None, str | None]:
+    if own.failure:
+        reason = own.failure.reason
+        if own.epochs:
+            reason += f" (launch {own.failure.launch + 1}, after {len(own.epochs)} rounds)"
+        return Status(own.failure.status), reason, own.failure.fix
+    if not own.epochs:
+        why = "the run was stopped before it was measured"
+        return Status.INTERRUPTED, why, "Finish the run with --resume"
+    parity = measured.parities.get(cell.id)
+    if parity and parity.status == "disagrees":
+        reason = parity.reason or f"output {parity.worst_output!r} differs from {parity.reference}"
+        return Status.PARITY_FAILED, reason, "Look at the worst output; it is not ranked"
+    return Status.OK, None, None
+
+
+def _with_launches(row: CellResult, launched: Sequence[Launched]) -> CellResult:
+    facts = launched[0].facts
+    converted = [one.facts.convert_s for one in launched if one.facts.convert_s is not None]
+    return replace(
+        row,
+        backend_version=launched[0].version,
+        precision={**row.precision, "effective": facts.precision},
+        threads={
+            **row.threads,
+            "effective": max(one.busy_threads for one in launched),
+            "runtime": facts.threads,
+        },
+        import_s=fmean(one.import_s for one in launched),
+        load_s=fmean(one.load_s for one in launched),
+        convert_s=fmean(converted) if converted else None,
+        first_inference_ns=round(fmean(one.first_inference_ns for one in launched)),
+        memory_bytes={**row.memory_bytes, "allocator": facts.allocator_bytes},
+        fallback=asdict(facts.fallback) if facts.fallback else None,
+        importer=facts.importer,
+        overhead_ns=fmean(one.overhead_ns for one in launched),
+        options=facts.options,
+    )
+
+
+def _with_latency(row: CellResult, epochs: Sequence[Epoch]) -> CellResult:
+    by_launch: dict[int, list[float]] = defaultdict(list)
+    for epoch in epochs:
+        by_launch[epoch.launch].append((row.batch or 1) * 1e9 / fmean(epoch.latencies_ns))
+    return replace(
+        row,
+        latency_ns=latency([one for epoch in epochs for one in epoch.latencies_ns]),
+        throughput_per_s=launch_interval(list(by_launch.values())),
+    )
+
+
+def _comparison(measured: Measured, first: Cell, second: Cell, rounds: Rounds) -> Comparison:
+    common = rounds.of_cell(first.id) & rounds.of_cell(second.id)
+    quiet = common & rounds.quiet()
+    ratio = rounds.ratio(first.id, second.id, quiet) or rounds.ratio(first.id, second.id)
+    said = _verdict(measured, ratio)
+    needed_s = None
+    if said is Verdict.UNDETERMINED and ratio:
+        needed_s = seconds_needed(ratio, measured.spec.precision_target, measured.spent_s)
+    return Comparison(
+        baseline=first.label,
+        candidate=second.label,
+        baseline_id=first.id,
+        candidate_id=second.id,
+        ratio=ratio,
+        verdict=said,
+        quiet_share=len(quiet) / len(common) if common else None,
+        disturbed_ratio=_value(rounds.ratio(first.id, second.id, common - quiet)),
+        needed_s=needed_s,
+    )
+
+
+def _verdict(measured: Measured, ratio: Interval | None) -> Verdict:
+    return verdict(ratio, TIE_WIDTHS * measured.spec.precision_target)
+
+
+def _value(interval: Interval | None) -> float | None:
+    return interval.value if interval else None
+
+
+def _ranks(
+    measured: Measured, results: Sequence[CellResult], rounds: Rounds
+) -> list[int | None]:
+    """Rank by the paired ratios, not by each row's own p50: those saw the same disturbances."""
+    ranked: dict[int, int] = {}
+    for group in {cell.group for cell in measured.cells}:
+        members = [c for c in measured.cells if c.group == group and results[c.id].ranked]
+        pairs = [_comparison(measured, a, b, rounds) for a, b in combinations(members, 2)]
+        relative = {cell.id: 1.0 for cell in members[:1]}
+        for pair in pairs:
+            if pair.baseline_id == members[0].id and pair.ratio:
+                relative[pair.candidate_id] = 1.0 / pair.ratio.value
+        said = {(pair.baseline_id, pair.candidate_id): pair.verdict for pair in pairs}
+        ranked |= ranks(relative, said)
+    return [ranked.get(row.id) for row in results]
