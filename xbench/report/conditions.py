@@ -1,0 +1,116 @@
+"""Under which conditions a run was measured, in a few labelled lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from xbench.report.text import clean
+from xbench.units import format_s, format_share
+
+if TYPE_CHECKING:
+    from xbench.result import CellResult, Run
+
+_BOUNDARIES = {
+    "host": "NumPy in, NumPy out",
+    "device": "inputs and outputs on the device",
+    "compute": "device events",
+}
+
+
+def conditions(run: Run) -> tuple[tuple[str, str], ...]:
+    """Return label and text of each condition; what is not known is left out."""
+    ran = [cell for cell in run.results if cell.latency_ns]
+    lines = (
+        ("model", _model(run.model)),
+        ("machine", _machine(run.host, ran)),
+        ("precision", _precision(ran)),
+        ("measured", _measured(ran)),
+        ("rounds", _rounds(run)),
+    )
+    return tuple((label, text) for label, text in lines if text)
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    sha256 = clean(model.get("sha256") or "")
+    parts = [
+        clean(model.get("name") or ""),
+        f"opset {model['opset']}" if model.get("opset") else "",
+        _millions(model.get("parameters"), 1e6, "M parameters"),
+        _millions(model.get("flops"), 1e9, "GFLOP an inference"),
+        f"sha256 {sha256[:12]}" if sha256 else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _millions(count: float | None, size: float, unit: str) -> str:
+    return "" if count is None else f"{count / size:.3g} {unit}"
+
+
+def _machine(host: Mapping[str, Any], ran: Iterable[CellResult]) -> str:
+    cpu = host.get("cpu")
+    name = cpu.get("model") or cpu.get("name") if isinstance(cpu, Mapping) else cpu
+    threads = sorted({n for cell in ran if (n := cell.threads.get("requested")) is not None})
+    devices = sorted({clean(cell.device) for cell in ran})
+    parts = [
+        clean(name or ""),
+        f"{_range(threads)} {'thread' if threads == [1] else 'threads'}" if threads else "",
+        f"device {', '.join(devices)}" if devices else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _precision(ran: Iterable[CellResult]) -> str:
+    """Return the precision asked for, and each row's own where it is another or unknown."""
+    ran = list(ran)
+    requested = ", ".join(sorted({f"{cell.precision.get('requested')}" for cell in ran}))
+    if not ran:
+        return ""
+    effective: dict[str, list[str]] = {}
+    for cell in ran:
+        told = cell.precision.get("effective") or "not told by the runtime"
+        effective.setdefault(told, []).append(clean(cell.backend))
+    if list(effective) == [requested]:
+        return f"{requested} asked for and held by every row"
+    told_by = (f"{told} ({', '.join(_unique(names))})" for told, names in effective.items())
+    return clean(f"{requested} asked for; effective: {'; '.join(told_by)}")
+
+
+def _measured(ran: list[CellResult]) -> str:
+    if not ran:
+        return ""
+    inferences = [cell.latency_ns.n for cell in ran if cell.latency_ns]
+    boundary = ran[0].boundary
+    overheads = [cell.overhead_ns for cell in ran if cell.overhead_ns is not None]
+    parts = [
+        f"{_range(inferences)} timed inferences a row",
+        f"boundary {clean(boundary)} ({_BOUNDARIES.get(boundary, clean(ran[0].scenario))})",
+        f"harness adds {max(overheads):.0f} ns" if overheads else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _rounds(run: Run) -> str:
+    ran = [cell for cell in run.results if cell.latency_ns]
+    if not ran:
+        return ""
+    launches, rounds = [cell.launches for cell in ran], [cell.rounds for cell in ran]
+    quiet = [one.quiet_share for one in run.comparisons if one.quiet_share is not None]
+    total_s = run.timing.get("total_s")
+    parts = [
+        f"{_range(rounds)} in {_range(launches)} launches a row",
+        f"{format_share(min(quiet))} quiet" if quiet else "",
+        f"seed {run.spec['seed']}" if run.spec.get("seed") is not None else "",
+        f"{format_s(total_s)} in all" if total_s else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _range(numbers: Iterable[int]) -> str:
+    ordered = sorted(numbers)
+    low, high = ordered[0], ordered[-1]
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

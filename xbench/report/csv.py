@@ -1,0 +1,101 @@
+"""A run as CSV: one line a row of the result, flat; an empty cell is "not measured".
+
+The unit is in the column's name. ``ratio`` is the baseline's median latency over the
+row's: above 1 the row is faster. Cautions are their codes, separated by spaces.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+from xbench.report.text import clean
+from xbench.result import PERCENTILES, CellResult, Interval, Run
+
+_PLAIN = ("backend", "backend_version", "device", "batch", "boundary", "scenario", "status")
+_HELD = ("precision_requested", "precision_effective", "threads_requested", "threads_effective")
+_EXPLAINED = ("reason", "fix", "rank", "launches", "rounds")
+_MOMENTS = ("mean", "min", "max")
+_COSTS = ("import_s", "convert_s", "load_s", "first_inference_ns", "overhead_ns", "importer")
+_MEMORIES = ("host", "device", "allocator")
+_PARITY = ("status", "reference", "max_abs", "max_rel", "cosine", "worst_output", "reason")
+_BOUNDS = ("", "_low", "_high")
+
+COLUMNS = (
+    "run_id",
+    "model",
+    *_PLAIN,
+    *_HELD,
+    *_EXPLAINED,
+    "n",
+    *(f"{name}_ns" for name in _MOMENTS),
+    *(f"{name}_ns{bound}" for name in PERCENTILES for bound in _BOUNDS),
+    *(f"throughput_per_s{bound}" for bound in _BOUNDS),
+    *_COSTS,
+    *(f"memory_{name}_bytes" for name in _MEMORIES),
+    *(f"parity_{name}" for name in _PARITY),
+    "fallback_nodes",
+    "cautions",
+    "baseline",
+    *(f"ratio{bound}" for bound in _BOUNDS),
+    "verdict",
+)
+
+
+def render(run: Run) -> str:
+    """Return the header and one line for each row."""
+    out = StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dict(_row(run, cell)) for cell in run.results)
+    return out.getvalue()
+
+
+def _row(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
+    """Yield each column and its value, text on one line; a column that is not yielded stays empty."""
+    for column, value in _values(run, cell):
+        yield column, clean(value) if isinstance(value, str) else value
+
+
+def _values(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
+    yield from (("run_id", run.run_id), ("model", run.model.get("name")))
+    yield from ((name, getattr(cell, name)) for name in (*_PLAIN, *_EXPLAINED, *_COSTS))
+    for of in ("requested", "effective"):
+        yield f"precision_{of}", cell.precision.get(of)
+        yield f"threads_{of}", cell.threads.get(of)
+    yield from _latency(cell)
+    yield from _bounds("throughput_per_s", cell.throughput_per_s)
+    yield from ((f"memory_{of}_bytes", cell.memory_bytes.get(of)) for of in _MEMORIES)
+    yield from ((f"parity_{name}", getattr(cell.parity, name)) for name in _PARITY)
+    yield "fallback_nodes", (cell.fallback or {}).get("nodes")
+    yield "cautions", " ".join(caution.code for caution in cell.cautions)
+    yield from _against_baseline(run, cell)
+
+
+def _latency(cell: CellResult) -> Iterator[tuple[str, Any]]:
+    latency = cell.latency_ns
+    if latency is None:
+        return
+    yield "n", latency.n
+    yield from ((f"{name}_ns", getattr(latency, name)) for name in _MOMENTS)
+    for name in PERCENTILES:
+        yield from _bounds(f"{name}_ns", latency.percentiles.get(name))
+
+
+def _bounds(name: str, interval: Interval | None) -> Iterator[tuple[str, float]]:
+    if interval is not None:
+        yield from zip(
+            (f"{name}{bound}" for bound in _BOUNDS),
+            (interval.value, interval.low, interval.high),
+            strict=True,
+        )
+
+
+def _against_baseline(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
+    one = next((one for one in run.comparisons if one.candidate_id == cell.id), None)
+    if one is not None:
+        yield "baseline", one.baseline
+        yield from _bounds("ratio", one.ratio)
+        yield "verdict", one.verdict.value

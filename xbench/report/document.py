@@ -1,0 +1,27 @@
+"""A run as the JSON document of `--json`: `xbench.result` says what is in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xbench.result import Run
+
+
+def render(run: Run) -> str:
+    """Return the document as strict JSON: ASCII, and null for a number that is none."""
+    return json.dumps(strict(run.to_json()), indent=2, allow_nan=False) + "\n"
+
+
+def strict(value: Any) -> Any:
+    """Return ``value`` of JSON's own types; NaN and infinities, which JSON lacks, as None."""
+    if isinstance(value, Mapping):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
