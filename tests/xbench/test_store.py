@@ -1,0 +1,133 @@
+"""The run folder: nothing measured is lost, nothing torn is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xbench.adapter import Facts, Fallback
+from xbench.errors import UsageError
+from xbench.samples import Epoch, Failure, Launched
+from xbench.store import FORMAT, RunFolder, read_run, read_samples, write_atomically
+
+
+def epoch(number: int, latencies_ns: tuple[int, ...] = (5, 6, 7)) -> Epoch:
+    return Epoch(
+        cell=0,
+        launch=0,
+        round=number,
+        position=0,
+        feed=0,
+        latencies_ns=latencies_ns,
+        wall_ns=sum(latencies_ns),
+        cpu_ns=10,
+        canary_ns=(100, 110) if number % 2 else None,
+    )
+
+
+LAUNCHED = Launched(
+    cell=0,
+    launch=0,
+    version="1.0",
+    import_s=0.5,
+    load_s=0.1,
+    first_inference_ns=1000,
+    warmup_s=1.0,
+    warmup_inferences=10,
+    steady=True,
+    busy_threads=2,
+    cpus=(0, 1),
+    overhead_ns=80.0,
+    facts=Facts(precision="fp32", fallback=Fallback(1, ("n",), "cpu"), options={"a": "b"}),
+)
+FAILURE = Failure(cell=1, launch=0, phase="load", status="crashed", reason="r", fix="f")
+
+
+@contextmanager
+def disk_of(size_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond ``size_bytes``: a write then fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    folder.launched(LAUNCHED)
+    folder.round((0, 1), (epoch(0), epoch(1)))
+    folder.failure(FAILURE)
+    samples = read_samples(folder.path)
+    assert samples.launched == (LAUNCHED,)
+    assert samples.epochs == (epoch(0), epoch(1))
+    assert samples.failures == (FAILURE,)
+    assert samples.orders == {(0, 0): (0, 1), (0, 1): (0, 1)}
+
+
+@given(cut=st.integers(min_value=0, max_value=2000))
+def test_a_torn_line_costs_that_line_alone(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    """Wherever a kill tears the file, every whole line before it is read."""
+    folder = RunFolder.create(tmp_path_factory.mktemp("torn") / "run")
+    for number in range(8):
+        folder.round((0,), (epoch(number),))
+    file = folder.path / "samples.jsonl"
+    text = file.read_text()
+    file.write_text(text[:cut])
+    whole = text[:cut].count("\n")
+    read = read_samples(folder.path).epochs
+    assert whole <= len(read) <= whole + 1  # a cut just before a line's end leaves it whole
+    assert read == tuple(epoch(number) for number in range(len(read)))
+
+
+def test_a_full_disk_costs_no_sample_once_there_is_room(tmp_path: Path) -> None:
+    """Lines that could not be written wait, and follow when the disk has room again."""
+    folder = RunFolder.create(tmp_path / "run")
+    folder.round((0,), (epoch(0),))
+    with disk_of(folder.path.joinpath("samples.jsonl").stat().st_size + 20):
+        folder.round((0,), (epoch(1),))
+        folder.round((0,), (epoch(2),))
+        assert folder.problem
+        assert str(folder.path) in folder.problem
+    folder.round((0,), (epoch(3),))
+    assert folder.problem is None
+    assert [one.round for one in read_samples(folder.path).epochs] == [0, 1, 2, 3]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
+    with disk_of(10), pytest.raises(OSError, match="large"):
+        write_atomically(path, "new" * 100)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_an_existing_folder_is_never_written_over(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        RunFolder.create(tmp_path)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run folder"):
+        read_run(tmp_path)
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": FORMAT + 1}))
+    with pytest.raises(UsageError, match="newer xbench"):
+        read_run(tmp_path)

@@ -1,0 +1,245 @@
+"""One comparison from the request to the result: the way of the data on one screen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from xbench.catalog import Resolved, resolve
+from xbench.conductor import Conductor
+from xbench.crew import Job
+from xbench.device import limits_for
+from xbench.errors import InterruptedRunError, UsageError
+from xbench.gate import judge, run_reference
+from xbench.host import capture_context
+from xbench.inputs import InputsInfo, save_feeds, seeded_feeds, user_feeds
+from xbench.interrupts import Interrupts
+from xbench.lock import machine_to_itself
+from xbench.model import Model, bind, read_model
+from xbench.plan import Cell, Spec, plan_cells
+from xbench.progress import Progress, Silent
+from xbench.registry import expand
+from xbench.result import Run
+from xbench.samples import Samples
+from xbench.store import FORMAT, RunFolder, read_run, read_samples
+from xbench.summary import Measured, summarise
+
+
+def compare(
+    model: str | Path,
+    backends: Sequence[str] = ("all",),
+    *,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+    **asked: Any,
+) -> Run:
+    """Return the comparison of ``backends`` on ``model``: what ``xbench compare`` prints.
+
+    Args:
+        model: A path to an ``.onnx`` file, or a name from ``xbench models``.
+        backends: ``adapter`` or ``adapter:variant``; the first is the baseline.
+        out: Where to keep the run; ``None`` names a folder in ``xbench-runs``.
+        progress: Hears of each step.
+        asked: Any other field of `xbench.plan.Spec`, such as ``threads=2``.
+
+    Raises:
+        XbenchError: If the request cannot be met; a cell that fails is a row, no error.
+    """
+    wanted = (backends,) if isinstance(backends, str) else tuple(backends)
+    spec = Spec(model=str(model), backends=wanted, **asked)
+    return run(spec, out=Path(out) if out else None, progress=progress or Silent())
+
+
+def run(
+    spec: Spec,
+    *,
+    out: Path | None = None,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Return the run that ``spec`` asks for, or the rest of the one in ``resume``.
+
+    The first Ctrl-C ends the run with what was measured; the second stops at once.
+
+    Raises:
+        XbenchError: If the request cannot be met.
+        KeyboardInterrupt: At the second Ctrl-C; no worker is left.
+    """
+    hears = progress or Silent()
+    with Interrupts(lambda: hears.note("Stopping: this turn ends, then the report follows.")) as stop:
+        return _Comparison(spec, out, resume, hears, stop).run()
+
+
+class _Comparison:
+    """The steps of one run, and what they hand on."""
+
+    def __init__(
+        self, spec: Spec, out: Path | None, resume: Path | None, hears: Progress, stop: Interrupts
+    ) -> None:
+        self._start_s = time.monotonic()
+        self._resumed = resume is not None
+        self._earlier = read_samples(resume) if resume else None
+        self._kept = read_run(resume) if resume else None
+        self._spec = _spec_from_json(self._kept["spec"]) if self._kept else spec
+        self._out = resume or out
+        self._hears, self._stop = hears, stop
+
+    def run(self) -> Run:
+        """Go through the steps."""
+        spec = self._spec
+        limits = limits_for(spec.threads, spec.device)
+        cells = plan_cells(spec, expand(spec.backends), limits)
+        resolved = resolve(spec.model, spec.seed, self._hears)
+        self._hears.phase(f"reading {resolved.name}")
+        model = read_model(resolved.path, resolved.name)
+        self._refuse_another(model)
+        bound = _bindings(spec, model, resolved)
+        host = capture_context()
+        folder = self._folder(model)
+        jobs, info = _jobs(spec, model, cells, bound, folder)
+        self._keep_request(folder, model, host)
+        prepared_s = time.monotonic() - self._start_s
+        with machine_to_itself(self._hears, self._stop):
+            return self._measure(folder, model, host, cells, jobs, info, prepared_s)
+
+    def _measure(
+        self,
+        folder: RunFolder,
+        model: Model,
+        host: Mapping[str, Any],
+        cells: tuple[Cell, ...],
+        jobs: tuple[Job, ...],
+        info: InputsInfo,
+        prepared_s: float,
+    ) -> Run:
+        started_s = time.monotonic()
+        missing: str | None = "the run was stopped first"
+        conductor = Conductor(
+            self._spec, jobs, folder, self._hears, self._stop, earlier=self._earlier
+        )
+        samples = conductor.samples()
+        try:
+            missing = run_reference(jobs, folder, self._stop, self._spec.timeout_s, self._hears)
+            reference_s = time.monotonic() - started_s
+            samples = conductor.run()
+        except InterruptedRunError:
+            reference_s = time.monotonic() - started_s
+        measured_s = time.monotonic() - started_s
+        self._hears.phase("comparing outputs")
+        measured = Measured(
+            spec=self._spec,
+            model=model,
+            cells=cells,
+            samples=samples,
+            parities=judge(folder, cells, missing),
+            inputs=info,
+            host=host,
+            spent_s=measured_s - reference_s,
+            interrupted=self._stop.requested,
+            resumed=self._resumed,
+            unsaved=folder.problem,
+        )
+        results, comparisons, cautions = summarise(measured)
+        seconds = {f"{phase}_s": value for phase, value in conductor.seconds.items()}
+        measuring_s = conductor.seconds["measure"]
+        found = Run(
+            run_id=folder.path.name,
+            model=model.to_json(),
+            host=host,
+            spec=asdict(self._spec),
+            results=results,
+            comparisons=comparisons,
+            timing={
+                "total_s": time.monotonic() - self._start_s,
+                "prepare_s": prepared_s,
+                "reference_s": reference_s,
+                **seconds,
+                "parent_cpu_share": conductor.parent_cpu_s / measuring_s if measuring_s else None,
+            },
+            cautions=cautions,
+            folder=str(folder.path),
+            interrupted=self._stop.requested,
+        )
+        folder.write_json("result.json", found.to_json())
+        folder.drop_outputs()
+        return found
+
+    def _folder(self, model: Model) -> RunFolder:
+        if self._resumed and self._out:
+            return RunFolder(self._out)
+        name = time.strftime("%Y%m%d-%H%M%S-") + _as_file_name(model.name)
+        return RunFolder.create(self._out or _unused(Path("xbench-runs") / name))
+
+    def _refuse_another(self, model: Model) -> None:
+        if self._kept and self._kept["model"]["sha256"] != model.sha256:
+            fix = "Start a new comparison; samples of two models are never mixed"
+            raise UsageError(f"the model has changed since {self._out} was begun", fix)
+
+    def _keep_request(self, folder: RunFolder, model: Model, host: Mapping[str, Any]) -> None:
+        if self._resumed:
+            return
+        document = {"format": FORMAT, "spec": asdict(self._spec), "model": model.to_json()}
+        folder.write_json("run.json", {**document, "host": host})
+
+
+def _jobs(
+    spec: Spec,
+    model: Model,
+    cells: tuple[Cell, ...],
+    bound: Mapping[int, Any],
+    folder: RunFolder,
+) -> tuple[tuple[Job, ...], InputsInfo]:
+    """Write the inputs of each batch size once; every worker reads the same bytes."""
+    jobs: list[Job] = []
+    info = InputsInfo()
+    for group in sorted({cell.group for cell in cells}):
+        path = folder.path / f"feeds-{group}.npz"
+        if spec.inputs:
+            feeds = user_feeds(Path(spec.inputs), model)
+        else:
+            feeds, info = seeded_feeds(model, bound[group], spec.seed, spec.feeds)
+        save_feeds(path, feeds)
+        jobs += [
+            Job(cell=cell, model=bound[group], feeds=path, feed_count=len(feeds))
+            for cell in cells
+            if cell.group == group
+        ]
+    return tuple(jobs), info
+
+
+def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, Any]:
+    """Return the model with every dimension decided, for each batch size."""
+    shapes = dict(spec.shapes)
+    if spec.inputs:
+        feeds = user_feeds(Path(spec.inputs), model)
+        shapes |= {name: array.shape for name, array in feeds[0].items()}
+    return {
+        group: bind(model, batch, shapes, resolved.symbols)
+        for group, batch in enumerate(spec.batches or (None,))
+    }
+
+
+def _spec_from_json(data: Mapping[str, Any]) -> Spec:
+    """Return the spec that ``run.json`` keeps."""
+    own = {
+        "backends": tuple(data["backends"]),
+        "batches": tuple(data["batches"]),
+        "shapes": {name: tuple(shape) for name, shape in data["shapes"].items()},
+    }
+    return Spec(**{**data, **own})
+
+
+def _as_file_name(text: str) -> str:
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in text)
+    return kept[:60].lstrip(".") or "model"
+
+
+def _unused(path: Path) -> Path:
+    candidate, again = path, 1
+    while candidate.exists():
+        again += 1
+        candidate = path.with_name(f"{path.name}-{again}")
+    return candidate
