@@ -54,7 +54,7 @@ def render(run: Run) -> str:
 
 
 def _row(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
-    """Yield each column and its value, text on one line; a column that is not yielded stays empty."""
+    """Yield columns and values, text on one line; a column that is not yielded stays empty."""
     for column, value in _values(run, cell):
         yield column, clean(value) if isinstance(value, str) else value
 

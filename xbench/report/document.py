@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 
 def render(run: Run) -> str:
-    """Return the document as strict JSON: ASCII, and null for a number that is none."""
-    return json.dumps(strict(run.to_json()), indent=2, allow_nan=False) + "\n"
+    """Return the run's document."""
+    return to_text(run.to_json())
+
+
+def to_text(document: Mapping[str, Any]) -> str:
+    """Return a document as strict JSON: ASCII, and null for a number that is none."""
+    return json.dumps(strict(document), indent=2, allow_nan=False) + "\n"
 
 
 def strict(value: Any) -> Any:

@@ -14,7 +14,7 @@ from xbench.report.view import Group, SharedCaution, Unranked, groups, shared_ca
 if TYPE_CHECKING:
     from xbench.result import Run
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~<>&$])")
+_SPECIAL = re.compile(r"([\\`*_\[\]#|~<>&$])")
 _RIGHT = {"p50", "p99", "per s"}
 
 

@@ -1,0 +1,125 @@
+"""The program: its commands, and what each way of ending means to the shell.
+
+Exit status: 0 every requested cell ok; 1 some cell not; 2 wrong usage or unreadable model;
+70 a defect of xbench; 130 interrupted; 141 whoever read the output has left.
+
+Nothing here loads numpy, onnx or a framework: `xbench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from xbench import __version__
+from xbench.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from xbench.cli.compare import compare
+from xbench.cli.export import export
+from xbench.cli.listing import backends, devices, models
+from xbench.cli.selftest import selftest
+from xbench.errors import InterruptedRunError, XbenchError
+
+USAGE, DEFECT, INTERRUPTED, READER_LEFT = 2, 70, 130, 141
+
+_ABOUT = "One ONNX model, every runtime on this machine, one verdict that can be trusted."
+_EXAMPLES = """\b
+Examples:
+  xbench compare mobilenet_v2 --quick
+  xbench compare model.onnx --backends onnxruntime,openvino --batch 1,8
+  xbench compare model.onnx --shape tokens=1x128 --json result.json
+  xbench backends
+"""
+
+app = typer.Typer(
+    help=_ABOUT,
+    epilog=_EXAMPLES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would double the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
+for command in (selftest, backends, devices, models, export):
+    app.command()(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"xbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=_EXAMPLES, help=_ABOUT)
+def _options(
+    version: Annotated[  # its callback does the work
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name, and leave with its exit status."""
+    _make_streams_safe()
+    try:
+        status = _status()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = READER_LEFT
+        # The interpreter flushes once more on its way out, and must find a reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def _status() -> int | str | None:
+    try:
+        app(prog_name="xbench")
+    except SystemExit as ended:
+        return ended.code
+    except InterruptedRunError as error:
+        _complain(str(error))
+        return INTERRUPTED
+    except XbenchError as error:
+        _complain(str(error))
+        return USAGE
+    except BrokenPipeError:
+        return READER_LEFT
+    except Exception as error:  # the last line of defence: no traceback for users
+        _complain(_defect(error))
+        return DEFECT
+    return 0
+
+
+def _complain(text: str) -> None:
+    from xbench.report.text import clean
+
+    print(f"error: {clean(text)}", file=sys.stderr)
+
+
+def _defect(error: Exception) -> str:
+    """Return the line for an error that xbench should not have met; keep its traceback."""
+    import tempfile
+    import traceback
+
+    what = f"this is a defect of xbench: {type(error).__name__}: {error}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="xbench-defect-", suffix=".txt", delete=False, errors="replace"
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError as disk:
+        return f"{what}. The traceback could not be kept ({disk.strerror})."
+    return f"{what}. Please report it with {file.name}."
+
+
+def _make_streams_safe() -> None:
+    """Let no character end the program that the terminal's encoding lacks, and no closed stream."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 # lives as long as we do
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 # lives as long as we do
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # the real ones have it
