@@ -138,11 +138,10 @@ class _Comparison:
             inputs=info,
             host=host,
             spent_s=measured_s - reference_s,
-            interrupted=self._stop.requested,
             resumed=self._resumed,
             unsaved=folder.problem,
         )
-        results, comparisons, cautions = summarise(measured)
+        summary = summarise(measured)
         seconds = {f"{phase}_s": value for phase, value in conductor.seconds.items()}
         measuring_s = conductor.seconds["measure"]
         found = Run(
@@ -150,8 +149,8 @@ class _Comparison:
             model=model.to_json(),
             host=host,
             spec=asdict(self._spec),
-            results=results,
-            comparisons=comparisons,
+            results=summary.rows,
+            comparisons=summary.comparisons,
             timing={
                 "total_s": time.monotonic() - self._start_s,
                 "prepare_s": prepared_s,
@@ -159,7 +158,7 @@ class _Comparison:
                 **seconds,
                 "parent_cpu_share": conductor.parent_cpu_s / measuring_s if measuring_s else None,
             },
-            cautions=cautions,
+            cautions=summary.cautions,
             folder=str(folder.path),
             interrupted=self._stop.requested,
         )

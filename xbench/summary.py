@@ -23,16 +23,31 @@ class Measured:
 
     Attributes:
         parities: By cell id.
+        inputs: What is doubtful about the inputs.
         spent_s: Seconds from the first worker's start to the last one's end.
-        interrupted: Whether the user stopped the run.
+        resumed: Whether an earlier run was taken up again.
+        unsaved: Why the last samples are not on the disk, or None.
     """
 
     spec: Spec
+    model: Model
     cells: tuple[Cell, ...]
     samples: Samples
     parities: Mapping[int, Parity]
+    inputs: InputsInfo
+    host: Mapping[str, Any]
     spent_s: float
-    interrupted: bool
+    resumed: bool = False
+    unsaved: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the samples say: a row a cell, a comparison a pair, and doubts about the whole."""
+
+    rows: tuple[CellResult, ...]
+    comparisons: tuple[Comparison, ...]
+    cautions: tuple[Caution, ...]
 
 
 @dataclass(frozen=True, slots=True)
