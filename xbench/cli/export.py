@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from xbench.cli.output import NO_PROGRESS_HELP
+from xbench.cli import options  # noqa: TC001 # typer reads the annotations as it runs
 
 
 def export(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="A name from `xbench models`, or module:factory; the factory returns a "
-            "torch.nn.Module and its example inputs.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="The .onnx file to write.")
-    ],
-    no_progress: Annotated[
-        bool, typer.Option("--no-progress", "-q", "--quiet", help=NO_PROGRESS_HELP)
-    ] = False,
+    target: options.Target, out: options.OnnxFile, no_progress: options.NoProgress = False
 ) -> None:
     """Build a model with seeded weights and write it as ONNX."""
     from xbench.catalog import export as export_model

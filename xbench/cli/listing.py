@@ -58,7 +58,7 @@ def _device(device: Device) -> Iterable[str]:
     yield f"{device.model or 'model unknown'}{memory}"
     for name, value in device.details.items():
         if value is not None:
-            yield f"{name.replace('_', ' ')}: {_shown(name, value)}"
+            yield f"{name.removesuffix('_bytes').replace('_', ' ')}: {_shown(name, value)}"
 
 
 def _model(card: ModelCard) -> Iterable[str]:

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from xbench.result import Run
 
 STDOUT = "-"
-JSON_HELP = "Write the whole result as JSON to this file; - is stdout."
-CSV_HELP = "Write one line a row as CSV to this file; - is stdout."
-MARKDOWN_HELP = "Write the report as Markdown to this file; - is stdout."
-NO_PROGRESS_HELP = "Show no progress, only the report."
-
 NARROWEST, WIDEST = 72, 100  # the table needs the one; nobody reads lines beyond the other
 
 

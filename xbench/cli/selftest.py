@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xbench.cli.output import JSON_HELP, NO_PROGRESS_HELP, Outputs
+from xbench.cli import options  # noqa: TC001 # typer reads the annotations as it runs
+from xbench.cli.output import Outputs
 from xbench.units import format_share, parse_duration_s
 
 if TYPE_CHECKING:
@@ -18,25 +18,12 @@ _DECIDED = {"faster", "slower"}
 
 
 def selftest(
-    backend: Annotated[
-        str, typer.Option(metavar="NAME", help="The backend to compare with itself.")
-    ] = "onnxruntime",
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="What both sides run.")
-    ] = "mobilenet_v2",
-    time_budget: Annotated[
-        str, typer.Option(metavar="TIME", help="Time to measure, such as 90s.")
-    ] = "60s",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="A new folder for the run. Default: one in xbench-runs."
-        ),
-    ] = None,
-    json: Annotated[str, typer.Option(metavar="FILE", help=JSON_HELP)] = "",
-    no_progress: Annotated[
-        bool, typer.Option("--no-progress", "-q", "--quiet", help=NO_PROGRESS_HELP)
-    ] = False,
+    backend: options.Backend = "onnxruntime",
+    model: options.BothSides = "mobilenet_v2",
+    time_budget: options.SelfTestTime = "60s",
+    out: options.Out = None,
+    json: options.Json = "",
+    no_progress: options.NoProgress = False,
 ) -> None:
     """Measure the harness itself, on this machine.
 

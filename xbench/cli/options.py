@@ -1,0 +1,102 @@
+"""Every option's name, unit, default and help: what `--help` teaches, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from xbench.plan import Spec
+from xbench.units import format_s
+
+DEFAULT = Spec(model="")
+QUICK: Mapping[str, Any] = {"launches": 2, "time_budget_s": 22.0, "precision_target": 0.05}
+
+_QUICK_WORDS = (
+    f"{QUICK['launches']} launches, {format_s(QUICK['time_budget_s'])}, "
+    f"ratios to within {QUICK['precision_target']:.0%}"
+)
+
+Model = Annotated[
+    str,
+    Argument(
+        metavar="MODEL", help="An .onnx file, or a name from `xbench models`.", show_default=False
+    ),
+]
+Backends = Annotated[
+    str,
+    Option(
+        metavar="NAMES",
+        help="Names by commas, as in `xbench backends`; the first is the baseline. "
+        "`all` is every backend, `all+` every variant too.",
+    ),
+]
+Device = Annotated[str, Option(metavar="NAME", help="cpu or cuda:0, as in `xbench devices`.")]
+Batch = Annotated[str, Option(metavar="SIZES", help="Such as 1,8. Default: the model's own, or 1.")]
+Shapes = Annotated[
+    list[str] | None,
+    Option(metavar="SHAPE", help="An input's, such as tokens=1x128; once for each input."),
+]
+Threads = Annotated[
+    int | None,
+    Option(metavar="N", min=1, help="Threads of one inference. Default: one a physical core."),
+]
+Precision = Annotated[str, Option(metavar="NAME", help="fp32; no other so far.")]
+Launches = Annotated[
+    int | None,
+    Option(metavar="N", min=1, help=f"Most processes for one row. Default: {DEFAULT.launches}."),
+]
+PrecisionTarget = Annotated[
+    str,
+    Option(
+        metavar="SHARE",
+        help="Stop when every ratio is known to within this, such as 2%. "
+        f"Default: {DEFAULT.precision_target:.0%}.",
+    ),
+]
+TimeBudget = Annotated[
+    str,
+    Option(
+        metavar="TIME",
+        help=f"To measure in, such as 90s or 5min. Default: {format_s(DEFAULT.time_budget_s)}.",
+    ),
+]
+Timeout = Annotated[
+    str,
+    Option(
+        metavar="TIME",
+        help=f"For a backend to load the model. Default: {format_s(DEFAULT.timeout_s)}.",
+    ),
+]
+Seed = Annotated[int, Option(metavar="N", help="Of inputs, weights and order.")]
+Inputs = Annotated[
+    Path | None, Option(metavar="FILE", help="An .npz with your inputs. Default: seeded ones.")
+]
+Quick = Annotated[bool, Option("--quick", help=f"A first look: {_QUICK_WORDS}.")]
+Out = Annotated[
+    Path | None,
+    Option(metavar="FOLDER", help="A new folder for the run. Default: one in xbench-runs."),
+]
+Resume = Annotated[
+    Path | None, Option(metavar="FOLDER", help="Finish the run kept there; takes no MODEL.")
+]
+Json = Annotated[str, Option(metavar="FILE", help="Write the whole result as JSON; - is stdout.")]
+Csv = Annotated[str, Option(metavar="FILE", help="Write a line a row as CSV; - is stdout.")]
+Markdown = Annotated[str, Option(metavar="FILE", help="Write the report as Markdown; - is stdout.")]
+NoProgress = Annotated[bool, Option("--no-progress", "-q", "--quiet", help="Show only the report.")]
+
+Target = Annotated[
+    str,
+    Argument(
+        metavar="TARGET",
+        help="A name from `xbench models`, or module:factory; the factory returns a "
+        "torch.nn.Module and its example inputs.",
+        show_default=False,
+    ),
+]
+OnnxFile = Annotated[Path, Option("--out", "-o", metavar="FILE", help="The .onnx file to write.")]
+Backend = Annotated[str, Option(metavar="NAME", help="The backend to compare with itself.")]
+BothSides = Annotated[str, Option(metavar="MODEL", help="What both sides run.")]
+SelfTestTime = Annotated[str, Option(metavar="TIME", help="To measure in, such as 90s.")]
