@@ -1,0 +1,216 @@
+"""Floating-point operations of one inference, by the shapes that ONNX infers.
+
+Counted are the operators that contract: each multiplication with its addition is two. What
+is added, scaled or compared element by element is not: it waits for memory, not arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from xbench.adapter import BoundModel, TensorSpec
+from xbench.modelfile import forget_large, parse, subgraphs
+from xbench.symbols import evaluate
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+STANDARD_DOMAINS = {"", "ai.onnx"}
+UNCOUNTED = {"DeformConv", "DFT", "STFT"}  # they contract, and we do not count how much
+
+
+class UnknownShapeError(LookupError):
+    """A shape that the count needs is not known."""
+
+
+def count_flops(bound: BoundModel, proto: ModelProto | None = None) -> int | None:
+    """Return the floating-point operations of one inference, two for each multiply-add.
+
+    None where that cannot be known: a shape depends on data, a loop or a branch decides, or
+    a node is not one of ONNX's own.
+
+    Args:
+        bound: The model with its dimensions decided.
+        proto: The file's message as `forget_large` leaves it, where the caller has it.
+    """
+    model = infer(bound, proto)
+    try:
+        return sum(_node_flops(node, shapes_of(model)) for node in _computing(model))
+    except UnknownShapeError:
+        return None
+
+
+def output_specs(bound: BoundModel) -> tuple[TensorSpec, ...]:
+    """Return the model's outputs; a dimension that depends on data stays a symbol."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    specs = []
+    for value in infer(bound).graph.output:
+        tensor = value.type.tensor_type
+        shape: tuple[int | str, ...] = tuple(
+            d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}.{axis}"
+            for axis, d in enumerate(tensor.shape.dim)
+        )
+        dtype = tensor_dtype_to_np_dtype(tensor.elem_type).name
+        specs.append(TensorSpec(value.name, dtype, shape))
+    return tuple(specs)
+
+
+def infer(bound: BoundModel, proto: ModelProto | None = None) -> ModelProto:
+    """Return the model with the shapes that follow from its inputs' on every value it can."""
+    from onnx import ModelProto, inliner, shape_inference
+
+    if proto is None:
+        proto = parse(bound.path)
+        forget_large(proto, bound.path.parent)
+    model = ModelProto()
+    model.CopyFrom(proto)
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    graph = model.graph
+    for value in graph.input:
+        if value.name in bound.shapes:
+            _set_shape(value, bound.shapes[value.name])
+    for value in [*graph.value_info, *graph.output]:
+        _put_lengths(value, bound.symbols)
+    try:
+        return shape_inference.infer_shapes(model, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError, ValueError):
+        return model  # what the file itself says of its shapes is still there
+
+
+def shapes_of(model: ModelProto) -> dict[str, Shape]:
+    """Return the shape of each value of the main graph of which every length is known."""
+    graph = model.graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            shapes.setdefault(value.name, tuple(d.dim_value for d in tensor.shape.dim))
+    return shapes
+
+
+def _set_shape(value: ValueInfoProto, shape: Shape) -> None:
+    """Write a shape into a graph's value."""
+    dims = value.type.tensor_type.shape
+    dims.ClearField("dim")
+    for length in shape:
+        dims.dim.add().dim_value = length
+
+
+def _put_lengths(value: ValueInfoProto, symbols: Mapping[str, int]) -> None:
+    """Replace the symbols in a value's shape by the lengths that they now have."""
+    for d in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+        length = evaluate(d.dim_param, symbols) if d.dim_param else None
+        if length is not None:
+            d.dim_value = length
+
+
+def _computing(model: ModelProto) -> Iterable[NodeProto]:
+    """Return the nodes that contract, or of which that is not known."""
+    return [node for node in model.graph.node if _contracts(node)]
+
+
+def _contracts(node: NodeProto) -> bool:
+    """Return whether a node, or one that it carries, contracts or may do so."""
+    own = node.domain not in STANDARD_DOMAINS or node.op_type in COUNTS.keys() | UNCOUNTED
+    return own or any(_contracts(inner) for graph in subgraphs(node) for inner in graph.node)
+
+
+def _node_flops(node: NodeProto, shapes: Shapes) -> int:
+    """Return the operations of one node that contracts."""
+    count = COUNTS.get(node.op_type)
+    if count is None or node.domain not in STANDARD_DOMAINS:
+        raise UnknownShapeError(node.name)
+    return 2 * count(node, shapes)
+
+
+def _shape(names: Iterable[str], at: int, shapes: Shapes) -> Shape:
+    """Return the shape of one of a node's values.
+
+    Raises:
+        UnknownShapeError: If it is not known.
+    """
+    name = list(names)[at]
+    if name not in shapes:
+        raise UnknownShapeError(name)
+    return shapes[name]
+
+
+def _convolution(weight_at: int) -> Callable[[NodeProto, Shapes], int]:
+    """Return the count for a convolution: every output element sums over one filter."""
+
+    def count(node: NodeProto, shapes: Shapes) -> int:
+        filters = _shape(node.input, weight_at, shapes)
+        return math.prod(_shape(node.output, 0, shapes)) * math.prod(filters[1:])
+
+    return count
+
+
+def _transposed_convolution(node: NodeProto, shapes: Shapes) -> int:
+    """Return the multiply-adds: every input element is spread over one filter."""
+    filters = _shape(node.input, 1, shapes)
+    return math.prod(_shape(node.input, 0, shapes)) * math.prod(filters[1:])
+
+
+def _matrix_product(node: NodeProto, shapes: Shapes) -> int:
+    """Return the multiply-adds: every output element sums over the last axis of the left."""
+    return math.prod(_shape(node.output, 0, shapes)) * _shape(node.input, 0, shapes)[-1]
+
+
+def _gemm(node: NodeProto, shapes: Shapes) -> int:
+    """Return the multiply-adds of a product whose left side may be transposed."""
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    summed = _shape(node.input, 0, shapes)[0 if transposed else 1]
+    return math.prod(_shape(node.output, 0, shapes)) * summed
+
+
+def _recurrent(node: NodeProto, shapes: Shapes) -> int:
+    """Return the multiply-adds: both weight matrices at every step of every sequence."""
+    steps = math.prod(_shape(node.input, 0, shapes)[:2])
+    matrices = (_shape(node.input, at, shapes) for at in (1, 2))
+    return steps * sum(math.prod(matrix) for matrix in matrices)
+
+
+def _einsum(node: NodeProto, shapes: Shapes) -> int:
+    """Return the multiply-adds of a product of two: every index runs its whole length."""
+    equation = next(a.s.decode() for a in node.attribute if a.name == "equation")
+    terms = equation.replace(" ", "").partition("->")[0].split(",")
+    if len(terms) != 2 or "." in equation:
+        raise UnknownShapeError(equation)
+    lengths: dict[str, int] = {}
+    for at, term in enumerate(terms):
+        for index, length in zip(term, _shape(node.input, at, shapes), strict=True):
+            lengths[index] = max(length, lengths.get(index, 1))
+    return math.prod(lengths.values())
+
+
+def _attention(node: NodeProto, shapes: Shapes) -> int:
+    """Return the multiply-adds of queries with keys, and of the weights with values."""
+    if any(node.input[4:6]):  # keys of before: how many follows from other shapes
+        raise UnknownShapeError(node.name)
+    keys = _shape(node.input, 1, shapes)[-2]
+    queries, out = (_shape(names, 0, shapes) for names in (node.input, node.output))
+    return keys * (math.prod(queries) + math.prod(out))
+
+
+COUNTS: dict[str, Callable[[NodeProto, Shapes], int]] = {
+    "Attention": _attention,
+    "Conv": _convolution(1),
+    "ConvInteger": _convolution(1),
+    "ConvTranspose": _transposed_convolution,
+    "Einsum": _einsum,
+    "GRU": _recurrent,
+    "Gemm": _gemm,
+    "LSTM": _recurrent,
+    "MatMul": _matrix_product,
+    "MatMulInteger": _matrix_product,
+    "QLinearConv": _convolution(3),
+    "QLinearMatMul": _matrix_product,
+    "RNN": _recurrent,
+}
