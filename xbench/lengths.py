@@ -32,15 +32,12 @@ class Lengths:
 
     Args:
         inputs: The model's inputs, open dimensions as symbols.
-        unranked: Those of which not even the count of axes is known.
     """
 
-    def __init__(self, inputs: Specs, unranked: frozenset[str]) -> None:
+    def __init__(self, inputs: Specs) -> None:
         self.inputs = inputs
-        self.unranked = unranked
         self.lengths: dict[str, int] = {}
         self.sources: dict[str, str] = {}
-        self.whole: dict[str, tuple[int, ...]] = {}
 
     def take_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Take an input's whole shape; what it decides of other inputs is decided."""
@@ -48,12 +45,10 @@ class Lengths:
         if spec is None:
             raise ShapeError(f"the model has no input {name!r}", input_hint(self.inputs, name))
         own, given = format_shape(spec.shape), format_shape(shape)
-        fits = len(shape) == len(spec.shape) or name in self.unranked
-        if not fits or any(length < 1 for length in shape):
+        if len(shape) != len(spec.shape) or any(length < 1 for length in shape):
             reason = f"{given} does not fit input {name!r}, which is {own}"
             raise ShapeError(reason, "Give every axis a length above zero")
-        self.whole[name] = shape
-        for axis, (mine, length) in enumerate(zip(spec.shape, shape, strict=False)):
+        for axis, (mine, length) in enumerate(zip(spec.shape, shape, strict=True)):
             if isinstance(mine, str):
                 self.decide(mine, length, f"input {name!r}")
             elif mine != length:
@@ -99,7 +94,7 @@ class Lengths:
         """
         self._check_arithmetic()
         specs = tuple(replace(spec, shape=self._shape(spec)) for spec in self.inputs)
-        if any(isinstance(d, str) for s in specs for d in s.shape) or self._unknown_ranks():
+        if any(isinstance(d, str) for s in specs for d in s.shape):
             raise self._still_open(specs)
         empty = next((spec for spec in specs if any(int(d) < 1 for d in spec.shape)), None)
         if empty is not None:
@@ -114,8 +109,6 @@ class Lengths:
 
     def _shape(self, spec: TensorSpec) -> tuple[int | str, ...]:
         """Return an input's shape with the lengths that are known."""
-        if spec.name in self.whole:
-            return self.whole[spec.name]
         values = [evaluate(d, self.lengths) if isinstance(d, str) else d for d in spec.shape]
         pairs = zip(spec.shape, values, strict=True)
         return tuple(own if value is None else value for own, value in pairs)
@@ -129,20 +122,14 @@ class Lengths:
                 reason = f"{symbol!r} is {length} by {self.sources[symbol]}, and computes to"
                 raise ShapeError(f"{reason} {computed}", "Give lengths that agree")
 
-    def _unknown_ranks(self) -> set[str]:
-        """Return the inputs of which nothing is known, not even the count of axes."""
-        return {s.name for s in self.inputs} & self.unranked - set(self.whole)
-
     def _still_open(self, specs: tuple[TensorSpec, ...]) -> ShapeError:
         """Return the error that names what is open and the options that decide it."""
-        unranked = self._unknown_ranks()
-        options, decided, names = [], set[str](), []
+        options, names, decided = [], [], set[str]()
         for spec in specs:
             still = {d for d in spec.shape if isinstance(d, str)}
-            if spec.name in unranked or still - decided:
-                shape = _plausible(spec) if spec.name not in unranked else (1, 128)
-                options.append(f"--shape {spec.name}={format_shape(shape)}")
-                names.append(f"{spec.name!r} ({format_shape(spec.shape) if still else 'any'})")
+            if still - decided:  # an option for each input that an earlier one leaves open
+                options.append(f"--shape {spec.name}={format_shape(_plausible(spec))}")
+                names.append(f"{spec.name!r} ({format_shape(spec.shape)})")
                 decided |= still
         return ShapeError(
             f"the model leaves lengths open: {', '.join(names)}",

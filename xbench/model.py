@@ -28,7 +28,6 @@ class Model:
         inputs: In the graph's order. An open dimension is a symbol; one that the file leaves
             unnamed is called ``input.0`` after its input and axis.
         outputs: In the graph's order.
-        unranked: Inputs and outputs of which the file does not even say how many axes.
         parameters: Elements of all initialisers, and of constants with more than one.
         weights_bytes: Bytes of the same.
         flops: Floating-point operations of one inference at the file's own shapes, with an
@@ -44,7 +43,6 @@ class Model:
     opsets: Mapping[str, int]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    unranked: frozenset[str] = frozenset()
     parameters: int | None = None
     weights_bytes: int | None = None
     flops: int | None = None
@@ -81,7 +79,6 @@ def read_model(path: Path | str, name: str | None = None) -> Model:
     stored = [*modelfile.initializers(proto.graph), *modelfile.large_constants(proto.graph)]
     initialized = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in initialized]
-    values = [*inputs, *proto.graph.output]
     opsets = {one.domain: one.version for one in proto.opset_import}
     model = Model(
         path=path,
@@ -91,7 +88,6 @@ def read_model(path: Path | str, name: str | None = None) -> Model:
         opsets=opsets,
         inputs=tuple(_spec(value) for value in inputs),
         outputs=tuple(_spec(value) for value in proto.graph.output),
-        unranked=frozenset(v.name for v in values if not v.type.tensor_type.HasField("shape")),
         parameters=sum(modelfile.elements(tensor) for tensor in stored),
         weights_bytes=sum(modelfile.stored_bytes(tensor) for tensor in stored),
         producer=f"{proto.producer_name} {proto.producer_version}".strip() or None,
@@ -117,7 +113,7 @@ def bind(
     Raises:
         ShapeError: If a shape does not fit, or a dimension stays open.
     """
-    known = Lengths(model.inputs, model.unranked)
+    known = Lengths(model.inputs)
     for name, shape in (shapes or {}).items():
         known.take_shape(name, tuple(shape))
     if batch is not None:

@@ -72,8 +72,8 @@ class _Uses:
         """Return the length of the axis that a node's input indexes, or None if it does not."""
         if node.op_type in LOOKS_UP and at == 1:
             axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-            dims = self.dims.get(node.input[0]) or []
-            return dims[axis] if -len(dims) <= axis < len(dims) else None
+            data = self.dims.get(node.input[0], [])
+            return data[axis] if -len(data) <= axis < len(data) else None
         table = EMBEDS.get(node.op_type, {}).get(at)
         dims = self.dims.get(node.input[table]) if table is not None else None
         return dims[0] if dims else None
