@@ -34,8 +34,6 @@ Examples:
 """
 
 app = typer.Typer(
-    help=_ABOUT,
-    epilog=_EXAMPLES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,12 +53,12 @@ def _show_version(asked: bool) -> None:
 
 @app.callback(epilog=_EXAMPLES, help=_ABOUT)
 def _options(
-    version: Annotated[  # its callback does the work
+    version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Hold the options that stand before a command."""
+    """Hold the options before a command; the callback of each does its work."""
 
 
 def main() -> NoReturn:

@@ -108,7 +108,7 @@ def standing_text(standing: Standing, most: int) -> str:
     end = f"at most {format_s(max(standing.remaining_s, 0.001))} left"
     ways = (_with_interval, _without_interval)
     lines = [" | ".join([start, *(way(*one) for one in standing.ratios), end]) for way in ways]
-    return next((line for line in lines if len(line) <= most), f"{start} | {end}")
+    return next((line for line in lines if _columns_of(line) <= most), f"{start} | {end}")
 
 
 def _with_interval(label: str, ratio: Interval | None) -> str:
@@ -120,7 +120,16 @@ def _without_interval(label: str, ratio: Interval | None) -> str:
 
 
 def _cut(line: str, most: int) -> str:
-    return line if len(line) <= most else f"{line[: max(most - 1, 0)]}…"
+    """Return the start of a line that fits: one that wraps could not be cleared."""
+    if _columns_of(line) <= most:
+        return line
+    while line and _columns_of(line) > most - 1:
+        line = line[:-1]
+    return f"{line}…" if most > 0 else ""
+
+
+def _columns_of(line: str) -> int:
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in line)
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:

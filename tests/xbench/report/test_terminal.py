@@ -1,0 +1,119 @@
+"""The table: honest, readable without colour, and within its width."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from tests.xbench.report.runs import HOSTILE, cell, interval, run_of, runs, typical, versus
+from xbench.report.terminal import render
+from xbench.report.text import clean
+from xbench.report.view import groups
+from xbench.result import Caution, Run, Status
+
+
+def line_with(text: str, word: str) -> str:
+    return next(line for line in text.splitlines() if word in line)
+
+
+def test_a_row_reads_from_rank_to_agreement() -> None:
+    row = line_with(render(typical()), "openvino")
+    assert re.match(r"1 +openvino +4.12 ms +needs 662 +243 +1.19 \[1.17, 1.21\] +agree$", row)
+
+
+def test_rows_stand_by_rank_and_ties_share_one() -> None:
+    lines = [line.split()[:2] for line in render(typical()).splitlines() if re.match(r"\d", line)]
+    assert [rank for rank, _ in lines] == ["1", "2=", "2=", "2=", "4"]
+    assert [name for _, name in lines][::4] == ["openvino", "pytorch"]
+
+
+def test_every_verdict_is_a_word() -> None:
+    text = render(typical())
+    for word in ("baseline", "faster", "tie", "slower", "undetermined"):
+        assert word in text
+
+
+def test_rows_that_may_not_be_compared_stand_below_with_reason_and_fix() -> None:
+    text = render(typical())
+    below = text[text.index("Not ranked") :]
+    assert "tensorflow  unavailable" in below
+    assert "tensorflow is not installed." in below
+    assert "pip install 'xbench[tensorflow]'." in below
+    assert "acme  parity failed  (measured p50 3.00 ms, not to be compared)" in below
+    assert "output 'logits' differs by 0.031 of its largest value." in below
+
+
+def test_conditions_name_the_machine_and_the_effort() -> None:
+    text = " ".join(render(typical()).split())
+    for fact in ("A CPU, 2 threads", "fp32 asked for and held by every row", "600 to 700 timed"):
+        assert fact in text
+    assert "60 in 5 launches a row, 92% quiet, seed 7, 1 min 58 s in all" in text
+
+
+def test_a_precision_that_was_not_held_names_its_row() -> None:
+    other = cell(0, "a", 1e6, 1, precision={"requested": "fp32", "effective": "bf16"})
+    silent = cell(1, "b", 1e6, 1, precision={"requested": "fp32", "effective": None})
+    text = " ".join(render(run_of((other, silent))).split())
+    assert "fp32 asked for; effective: bf16 (a); not told by the runtime (b)" in text
+
+
+def test_a_caution_that_rows_share_is_written_once() -> None:
+    doubt = Caution("few_samples", "too few samples", "Give it more --time-budget")
+    rows = (cell(0, "a", 1e6, 1, cautions=(doubt,)), cell(1, "b", 1e6, 1, cautions=(doubt,)))
+    text = " ".join(render(run_of(rows)).split())
+    assert "few_samples a, b: too few samples. Give it more --time-budget." in text
+    assert text.count("too few samples") == 1
+
+
+def test_batches_are_ranked_apart() -> None:
+    rows = tuple(cell(i, "ab"[i % 2], 1e6, 1 + i % 2, batch=(1, 8)[i // 2]) for i in range(4))
+    text = render(run_of(rows))
+    assert text.index("batch 1") < text.index("batch 8")
+    assert "1=" not in text  # rank 1 of another batch is no tie
+
+
+def test_an_interrupted_run_says_how_to_finish_it() -> None:
+    text = render(run_of((cell(0, "a", 1e6, 1),), folder="runs/my run", interrupted=True))
+    assert "Finish it with: xbench compare --resume 'runs/my run'" in text
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_hostile_names_stay_text(colour: bool) -> None:
+    plain = render(run_of((cell(0, HOSTILE, status=Status.CRASHED, reason=HOSTILE),)))
+    assert "[red]evil[/red]" in plain
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", plain)
+
+
+def test_colour_adds_nothing_to_read() -> None:
+    plain, coloured = render(typical()), render(typical(), colour=True)
+    assert "\x1b[" in coloured
+    without = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert [line.rstrip() for line in without.splitlines()] == plain.splitlines()
+
+
+@given(runs(), st.sampled_from([72, 80, 100]))
+def test_no_line_is_wider_than_the_terminal(run: Run, width: int) -> None:
+    text = render(run, width=width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert "\x1b" not in text
+
+
+@given(runs())
+def test_every_row_is_shown_once(run: Run) -> None:
+    """A row stands in its group's table, or below it with its status."""
+    shown = [row.backend for group in groups(run) for row in group.rows]
+    below = [row.backend for group in groups(run) for row in group.unranked]
+    assert sorted(shown + below) == sorted(clean(row.backend) for row in run.results)
+    text = " ".join(render(run).split())
+    for row in (row for group in groups(run) for row in group.unranked):
+        assert row.status in text
+
+
+def test_a_ratio_is_never_broken_over_lines() -> None:
+    a, b = cell(0, "a" * 60, 480.2e9, 1), cell(1, "b" * 60, 480.3e9, 2)
+    text = render(run_of((a, b), (versus(a, b, interval(1.0037, 0.0021), "tie"),)))
+    assert "1.004 [1.002, 1.006]" in text

@@ -1,0 +1,71 @@
+"""The verdict says no more than the intervals hold."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from tests.xbench.report.runs import cell, interval, run_of, runs, typical, versus
+from xbench.report.verdict import verdicts
+from xbench.result import Interval, Run
+
+
+def test_each_verdict_has_its_own_words() -> None:
+    [text] = verdicts(typical())
+    assert "openvino is 1.17 to 1.21 times as fast as onnxruntime" in text
+    assert "pytorch:compile and onnxruntime cannot be told apart: within 1.8%" in text
+    assert "pytorch takes 1.95 to 2.05 times as long as onnxruntime" in text
+    assert "litert against onnxruntime is not decided (ratio 0.97 to 1.07, 95% interval)" in text
+
+
+def test_an_open_question_names_the_time_and_the_option_that_close_it() -> None:
+    [text] = verdicts(typical())
+    assert "about 40 seconds more would decide it (--time-budget 140s)" in text
+
+
+def test_an_open_question_that_time_does_not_close_promises_nothing() -> None:
+    a, b = cell(0, "a", 1e6, 1), cell(1, "b", 1e6, 1)
+    [text] = verdicts(run_of((a, b), (versus(a, b, interval(1.0, 0.1), "undetermined"),)))
+    assert "is not decided" in text
+    assert "would decide" not in text
+
+
+def test_a_backend_against_itself_is_told_apart() -> None:
+    a, b = cell(0, "a", 1e6, 1), cell(1, "a", 1e6, 1)
+    [text] = verdicts(run_of((a, b), (versus(a, b, interval(1.0), "tie"),)))
+    assert text.startswith("a (again) and a cannot be told apart")
+
+
+def test_one_row_alone_is_compared_with_nothing() -> None:
+    failed = cell(1, "b")
+    assert verdicts(run_of((cell(0, "a", 1e6, 1), failed))) == (
+        "only a has a result, so there is nothing to compare it with.",
+    )
+    assert verdicts(run_of((failed,))) == ("no backend has a result to show.",)
+
+
+def test_a_baseline_that_failed_is_named() -> None:
+    a, b, c = cell(0, "a"), cell(1, "b", 1e6, 1), cell(2, "c", 2e6, 2)
+    pairs = (versus(a, b, None, "undetermined"), versus(a, c, None, "undetermined"))
+    [text] = verdicts(run_of((a, b, c), pairs))
+    assert text.startswith("the baseline a has no result, so b and c have no ratio")
+    assert "--backends" in text
+
+
+def test_each_batch_has_its_own_verdict() -> None:
+    rows = tuple(cell(i, "ab"[i % 2], 1e6 * (i + 1), 1, batch=(1, 8)[i // 2]) for i in range(4))
+    pairs = (
+        versus(rows[0], rows[1], Interval(0.5, 0.49, 0.51), "slower"),
+        versus(rows[2], rows[3], interval(1.0), "tie"),
+    )
+    one, eight = verdicts(run_of(rows, pairs))
+    assert one.startswith("batch 1: b takes")
+    assert eight.startswith("batch 8: b and a cannot be told apart")
+
+
+@given(runs())
+def test_a_difference_is_claimed_only_where_one_was_found(run: Run) -> None:
+    words = " ".join(verdicts(run))
+    said = {one.verdict.value for one in run.comparisons if one.ratio}
+    names = " ".join(row.backend for row in run.results)
+    assert " times as fast as " not in words or "faster" in said or " times as " in names
+    assert " times as long as " not in words or "slower" in said or " times as " in names
