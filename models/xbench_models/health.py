@@ -1,0 +1,104 @@
+"""Weights under which activations keep their scale and outputs tell inputs apart.
+
+Random weights collapse: as a deep network falls from its initialisation, its activations
+shrink by a factor a layer, its outputs hardly depend on its inputs, and any check of agreement
+passes. One pass over seeded inputs repairs the layers in the order in which they run, as in
+layer-sequential unit-variance initialisation (Mishkin and Matas, arXiv:1511.06422): batch
+normalisation takes its statistics from the data, and what a convolution or dense layer puts
+out is centred and scaled to a standard deviation of 1, channel by channel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+LOWEST_STD, HIGHEST_STD = 0.01, 100.0
+SMALLEST_STD = 1e-6  # a channel below this is constant, and stays so
+LEAST_DIFFERENCE = 0.03  # of the outputs' standard deviation, between two inputs
+
+
+def calibrate(module: nn.Module, inputs: Mapping[str, Tensor]) -> nn.Module:
+    """Return ``module`` itself in evaluation mode, its weights repaired on ``inputs``."""
+    module.eval()
+    uses = Counter(id(layer.weight) for layer in module.modules() if _is_weighted(layer))
+    hooks = []
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            hooks.append(layer.register_forward_pre_hook(_take_statistics))
+        elif _is_linear(layer) and uses[id(layer.weight)] == 1:  # a tied weight is not ours to scale
+            hooks.append(layer.register_forward_hook(_standardise))
+    with torch.no_grad():
+        module(**inputs)
+    for hook in hooks:
+        hook.remove()
+    return module
+
+
+def doubt(first: Sequence[Tensor], second: Sequence[Tensor]) -> str | None:
+    """Return why no agreement can be shown on these outputs of two inputs; None if it can."""
+    for place, (a, b) in enumerate(zip(first, second, strict=True)):
+        if not a.is_floating_point():
+            continue
+        if not bool(a.isfinite().all()):
+            return f"output {place} has values that are not finite"
+        if a.numel() > 1 and not LOWEST_STD <= float(a.std()) <= HIGHEST_STD:
+            return f"output {place} has a standard deviation of {float(a.std()):.2g}"
+        if a.shape == b.shape and _differs(a, b) < LEAST_DIFFERENCE:
+            return f"output {place} is nearly the same for two inputs"
+    return None
+
+
+def _differs(a: Tensor, b: Tensor) -> float:
+    """Return the size of the difference between two outputs, in standard deviations of one."""
+    if a.numel() < 2:
+        return float("inf")
+    return float((a - b).std() / a.std())
+
+
+def _is_weighted(layer: nn.Module) -> bool:
+    return isinstance(getattr(layer, "weight", None), Tensor)
+
+
+def _is_linear(layer: nn.Module) -> bool:
+    """Whether the layer's outputs are linear in its weight: convolutions and dense layers."""
+    return isinstance(layer, _ConvNd | nn.Linear) or type(layer).__name__ == "Conv1D"
+
+
+def _take_statistics(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+    assert isinstance(layer, _BatchNorm)
+    over = [axis for axis in range(args[0].dim()) if axis != 1]
+    variance, mean = torch.var_mean(args[0], dim=over)
+    layer.running_mean, layer.running_var = mean, variance
+
+
+def _standardise(layer: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Change the layer so that each channel of this output is centred, with a deviation of 1."""
+    channel = 1 if isinstance(layer, _ConvNd) else output.dim() - 1
+    over = [axis for axis in range(output.dim()) if axis != channel]
+    mean = output.mean(dim=over, keepdim=True)
+    if layer.bias is None:
+        mean = torch.zeros_like(mean)  # without a bias there is nothing to centre with
+    std = output.std(dim=over, keepdim=True).clamp(min=SMALLEST_STD)
+    assert isinstance(layer.weight, Tensor)
+    layer.weight.div_(_along_outputs(layer, std.flatten()))
+    if isinstance(layer.bias, Tensor):
+        layer.bias.sub_(mean.flatten()).div_(std.flatten())
+    return (output - mean) / std
+
+
+def _along_outputs(layer: nn.Module, values: Tensor) -> Tensor:
+    """Return one value an output channel, shaped to divide the layer's weight."""
+    if isinstance(layer, nn.Linear):
+        return values[:, None]
+    if not isinstance(layer, _ConvNd):
+        return values  # transformers' Conv1D has its outputs last
+    kernel = (1,) * (layer.weight.dim() - 2)
+    if layer.transposed:
+        return values.view(1, -1, *kernel)
+    return values.view(-1, 1, *kernel)

@@ -1,0 +1,45 @@
+"""Image classifiers whose architecture transformers has, with healthy seeded weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xbench_models.health import calibrate
+
+Recipe = tuple[nn.Module, dict[str, Tensor]]
+CALIBRATION_IMAGES = 8
+PLAIN_ATTENTION = "eager"  # the fused one exports as a softmax guarded against NaN
+
+
+def images(count: int, size: int) -> dict[str, Tensor]:
+    """Return ``count`` random images of unit variance, by the name of the input."""
+    return {"pixel_values": torch.randn(count, 3, size, size)}
+
+
+def mobilenet_v2() -> Recipe:
+    """Return MobileNetV2 and two images of 224 x 224."""
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
+
+    config = MobileNetV2Config(num_labels=1000, tf_padding=False)
+    return _healthy(MobileNetV2ForImageClassification(config))
+
+
+def resnet50() -> Recipe:
+    """Return ResNet-50 and two images of 224 x 224."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    return _healthy(ResNetForImageClassification(ResNetConfig(num_labels=1000)))
+
+
+def vit_b_16() -> Recipe:
+    """Return ViT-B/16 and two images of 224 x 224."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(num_labels=1000, attn_implementation=PLAIN_ATTENTION)
+    # Layer normalisation keeps its activations in scale as they are: nothing to calibrate.
+    return ViTForImageClassification(config), images(2, 224)
+
+
+def _healthy(module: nn.Module) -> Recipe:
+    return calibrate(module, images(CALIBRATION_IMAGES, 224)), images(2, 224)
