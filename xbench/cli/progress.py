@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
+from unicodedata import east_asian_width
 
 from xbench.progress import Progress, Silent, Standing
 from xbench.report.numbers import ratio_text
