@@ -63,6 +63,7 @@ def _device(device: Device) -> Iterable[str]:
 
 def _model(card: ModelCard) -> Iterable[str]:
     yield card.summary
+    yield f"{card.task}, {card.parameters / 1e6:.3g} M parameters; takes {card.inputs}"
 
 
 def _shown(name: str, value: Any) -> str:

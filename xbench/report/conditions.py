@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xbench.report.text import clean
+from xbench.report.view import groups
 from xbench.units import format_s, format_share
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def conditions(run: Run) -> tuple[tuple[str, str], ...]:
         ("precision", _precision(ran)),
         ("measured", _measured(ran)),
         ("rounds", _rounds(run)),
+        ("disturbed", _disturbed(run)),
     )
     return tuple((label, text) for label, text in lines if text)
 
@@ -47,17 +49,20 @@ def _millions(count: float | None, size: float, unit: str) -> str:
     return "" if count is None else f"{count / size:.3g} {unit}"
 
 
-def _machine(host: Mapping[str, Any], ran: Iterable[CellResult]) -> str:
-    cpu = host.get("cpu")
-    name = cpu.get("model") or cpu.get("name") if isinstance(cpu, Mapping) else cpu
+def _machine(host: Mapping[str, Any], ran: list[CellResult]) -> str:
+    """Return the devices that ran something by their makers' names, and the threads."""
+    used = {cell.device for cell in ran} or {"cpu"}
     threads = sorted({n for cell in ran if (n := cell.threads.get("requested")) is not None})
-    devices = sorted({clean(cell.device) for cell in ran})
     parts = [
-        clean(name or ""),
+        *(
+            f"{device['name']} {device['model'] or '(model unknown)'}"
+            for device in host.get("devices") or ()
+            if device["name"] in used
+        ),
+        host.get("virtualisation") or "",
         f"{_range(threads)} {'thread' if threads == [1] else 'threads'}" if threads else "",
-        f"device {', '.join(devices)}" if devices else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(clean(part) for part in parts if part)
 
 
 def _precision(ran: Iterable[CellResult]) -> str:
@@ -104,6 +109,17 @@ def _rounds(run: Run) -> str:
         f"{format_s(total_s)} in all" if total_s else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _disturbed(run: Run) -> str:
+    """Return the ratios of the rounds that the verdict leaves out, where there are such."""
+    ratios = [
+        f"{clean(one.candidate)} {f'({group.title}) ' if group.title else ''}{shown:.2f}"
+        for group in groups(run)
+        for one in group.comparisons
+        if (shown := one.disturbed_ratio) is not None
+    ]
+    return f"ratio in the rounds that were not quiet: {', '.join(ratios)}" if ratios else ""
 
 
 def _range(numbers: Iterable[int]) -> str:

@@ -21,7 +21,7 @@ def verdicts(run: Run) -> tuple[str, ...]:
 
 def _of_group(group: Group, spec: Mapping[str, Any]) -> str:
     lead = f"{group.title}: " if group.title else ""
-    compared = [one for one in group.comparisons if one.ratio]
+    compared = [one for one in (*group.comparisons, group.lead) if one and one.ratio]
     if not compared:
         return f"{lead}{_without_ratio(group)}."
     decided = [one for one in compared if one.verdict is not Verdict.UNDETERMINED]
@@ -68,7 +68,9 @@ def _slower(baseline: str, candidate: str, ratio: Interval, _more: str) -> str:
 
 
 def _tie(baseline: str, candidate: str, ratio: Interval, _more: str) -> str:
-    return f"{candidate} and {baseline} cannot be told apart: within {within_text(ratio)}"
+    if ratio.low <= 1 <= ratio.high:
+        return f"{candidate} and {baseline} cannot be told apart: within {within_text(ratio)}"
+    return f"{candidate} and {baseline} are as good as equal: within {within_text(ratio)}"
 
 
 def _undetermined(baseline: str, candidate: str, ratio: Interval, more: str) -> str:

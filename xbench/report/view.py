@@ -6,11 +6,11 @@ Rows are compared within a group: the cells of one device, batch and precision.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from xbench.report.numbers import latency_text, percentile_text, ratio_text, rounded
+from xbench.report.numbers import inverse, latency_text, percentile_text, ratio_text, rounded
 from xbench.report.text import clean
-from xbench.result import Caution, CellResult, Comparison, Run, Status
+from xbench.result import Caution, CellResult, Comparison, Interval, Run, Status, Verdict
 
 ABSENT = "-"
 _PARITY_WORDS = {
@@ -68,6 +68,7 @@ class Group:
         title: What sets this group apart from the run's others, or empty.
         baseline: The backend that the others are compared with, or None.
         comparisons: Those with the baseline, fastest candidate first.
+        lead: The fastest row over the next, where neither is the baseline and it is decided.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Group:
     rows: tuple[Row, ...]
     unranked: tuple[Unranked, ...]
     comparisons: tuple[Comparison, ...]
+    lead: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,36 @@ def _group(run: Run, cells: list[CellResult], title: str) -> Group:
         rows=tuple(_row(cell, ranked, by_candidate, first) for cell in ranked),
         unranked=tuple(_unranked(cell) for cell in cells if not cell.ranked),
         comparisons=tuple(sorted(against, key=lambda one: -one.ratio.value if one.ratio else 0.0)),
+        lead=_lead(ranked, inside, first),
+    )
+
+
+def _lead(
+    ranked: list[CellResult], inside: list[Comparison], first: Comparison | None
+) -> Comparison | None:
+    """Return the fastest row's comparison with the next: a baseline need not be among them."""
+    if first is None or len(ranked) < 2 or (ranked[0].rank, ranked[1].rank) != (1, 2):
+        return None
+    pair = (ranked[1].id, ranked[0].id)
+    found = next((one for one in inside if {one.baseline_id, one.candidate_id} == {*pair}), None)
+    if found is None or found.ratio is None or first.baseline_id in pair:
+        return None
+    lead = found if found.candidate_id == ranked[0].id else _turned(found, found.ratio)
+    return lead if lead.verdict is Verdict.FASTER else None
+
+
+def _turned(one: Comparison, ratio: Interval) -> Comparison:
+    """Return a comparison with its sides exchanged."""
+    other = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
+    return replace(
+        one,
+        baseline=one.candidate,
+        candidate=one.baseline,
+        baseline_id=one.candidate_id,
+        candidate_id=one.baseline_id,
+        ratio=inverse(ratio),
+        verdict=other.get(one.verdict, one.verdict),
+        disturbed_ratio=1 / one.disturbed_ratio if one.disturbed_ratio else None,
     )
 
 

@@ -82,7 +82,10 @@ def run_of(
     fields: dict[str, Any] = {
         "run_id": "20260101-120000-toy",
         "model": {"name": "toy", "sha256": "ab" * 32, "opset": 18, "parameters": 3_500_000},
-        "host": {"cpu": {"model": "A CPU"}},
+        "host": {
+            "devices": [{"name": "cpu", "model": "A CPU"}, {"name": "cuda:0", "model": "A GPU"}],
+            "virtualisation": "virtual machine",
+        },
         "spec": {"seed": 7, "time_budget_s": 100.0},
         "timing": {"total_s": 118.0},
         "folder": "xbench-runs/20260101-120000-toy",
@@ -115,7 +118,7 @@ def typical() -> Run:
         (ort, fast, tied, slow, unsure, absent, wrong),
         (
             versus(ort, fast, Interval(1.19, 1.17, 1.21), "faster", quiet_share=0.92),
-            versus(ort, tied, Interval(0.9903, 0.9821, 0.9985), "tie", quiet_share=0.92),
+            versus(ort, tied, Interval(0.9923, 0.9812, 1.0035), "tie", quiet_share=0.92),
             versus(ort, slow, Interval(0.5, 0.488, 0.512), "slower", quiet_share=0.92),
             versus(ort, unsure, Interval(1.02, 0.97, 1.07), "undetermined", needed_s=37.0),
         ),
@@ -178,7 +181,7 @@ def runs(draw: st.DrawFn) -> Run:
         rows,
         comparisons,
         model={"name": draw(names)},
-        host=draw(st.sampled_from([{}, {"cpu": {"model": HOSTILE}}])),
+        host=draw(st.sampled_from([{}, {"devices": [{"name": "cpu", "model": HOSTILE}]}])),
         folder=draw(st.one_of(st.none(), names)),
         interrupted=draw(st.booleans()),
         cautions=draw(st.lists(st.builds(Caution, names, names, names), max_size=2).map(tuple)),

@@ -49,9 +49,21 @@ def test_rows_that_may_not_be_compared_stand_below_with_reason_and_fix() -> None
 
 def test_conditions_name_the_machine_and_the_effort() -> None:
     text = " ".join(render(typical()).split())
-    for fact in ("A CPU, 2 threads", "fp32 asked for and held by every row", "600 to 700 timed"):
+    for fact in (
+        "cpu A CPU, virtual machine, 2 threads",
+        "fp32 asked for and held by every row",
+        "600 to 700 timed",
+    ):
         assert fact in text
     assert "60 in 5 launches a row, 92% quiet, seed 7, 1 min 58 s in all" in text
+
+
+def test_rounds_that_the_verdict_leaves_out_are_reported() -> None:
+    a, b = cell(0, "a", 1e6, 1), cell(1, "b", 1e6, 2)
+    pair = versus(a, b, interval(1.05), "faster", quiet_share=0.8, disturbed_ratio=0.91)
+    text = " ".join(render(run_of((a, b), (pair,))).split())
+    assert "80% quiet" in text
+    assert "ratio in the rounds that were not quiet: b 0.91" in text
 
 
 def test_a_precision_that_was_not_held_names_its_row() -> None:

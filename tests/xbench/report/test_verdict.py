@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from tests.xbench.report.runs import cell, interval, run_of, runs, typical, versus
@@ -12,9 +13,15 @@ from xbench.result import Interval, Run
 def test_each_verdict_has_its_own_words() -> None:
     [text] = verdicts(typical())
     assert "openvino is 1.17 to 1.21 times as fast as onnxruntime" in text
-    assert "pytorch:compile and onnxruntime cannot be told apart: within 1.8%" in text
+    assert "pytorch:compile and onnxruntime cannot be told apart: within 1.9%" in text
     assert "pytorch takes 1.95 to 2.05 times as long as onnxruntime" in text
     assert "litert against onnxruntime is not decided (ratio 0.97 to 1.07, 95% interval)" in text
+
+
+def test_a_difference_too_small_to_matter_is_not_called_invisible() -> None:
+    a, b = cell(0, "a", 1e6, 1), cell(1, "b", 1e6, 1)
+    [text] = verdicts(run_of((a, b), (versus(a, b, Interval(0.99, 0.985, 0.995), "tie"),)))
+    assert text == "b and a are as good as equal: within 1.5% (95% interval)."
 
 
 def test_an_open_question_names_the_time_and_the_option_that_close_it() -> None:
@@ -60,6 +67,24 @@ def test_each_batch_has_its_own_verdict() -> None:
     one, eight = verdicts(run_of(rows, pairs))
     assert one.startswith("batch 1: b takes")
     assert eight.startswith("batch 8: b and a cannot be told apart")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(Interval(0.5, 0.49, 0.51), "slower"), (Interval(0.99, 0.98, 1.0), "tie")],
+)
+def test_the_fastest_is_told_against_the_next_where_neither_is_the_baseline(
+    ratio: Interval, verdict: str
+) -> None:
+    base, fast, next_one = cell(0, "base", 4e6, 3), cell(1, "fast", 1e6, 1), cell(2, "next", 2e6, 2)
+    pairs = (
+        versus(base, fast, interval(4.0), "faster"),
+        versus(base, next_one, interval(2.0), "faster"),
+        versus(fast, next_one, ratio, verdict),
+    )
+    [text] = verdicts(run_of((base, fast, next_one), pairs))
+    assert ("fast is 1.96 to 2.04 times as fast as next" in text) is (verdict == "slower")
+    assert text.count("times as fast as base") == 2
 
 
 @given(runs())
