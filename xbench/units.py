@@ -16,10 +16,10 @@ SECONDS |= {"h": 3600.0, "": 1.0}
 BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
-NUMBER = r"\d+(?:\.\d+)?|\.\d+"
-DURATION_PART = re.compile(rf"({NUMBER})\s*(ns|us|µs|ms|min|m|s|h|(?![\d.]))\s*")
+NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
+DURATION_PART = re.compile(rf"({NUMBER})\s*(ns|us|µs|ms|min|m|s|h|(?![0-9.]))\s*")
 QUANTITY = re.compile(rf"({NUMBER})\s*([A-Za-z]*)")
-LONGEST_TEXT = 100  # longer is no quantity; keeps error lines short too
+LONGEST_TEXT = 100  # longer is no quantity, and would fill an error line
 
 
 def parse_duration_s(text: str) -> float:
@@ -28,8 +28,8 @@ def parse_duration_s(text: str) -> float:
     Raises:
         UsageError: If it is not a duration above zero. A bare number is in seconds.
     """
-    total_s, at, word = 0.0, 0, text.strip()[:LONGEST_TEXT]
-    while at < len(word):
+    total_s, at, word = 0.0, 0, text.strip()
+    while at < len(word) <= LONGEST_TEXT:
         part = DURATION_PART.match(word, at)
         if part is None or (part[2] == "" and part[0] != word):
             raise _not_a(text, "duration", "60s, 1.5min, 500ms or 1h")
@@ -63,11 +63,12 @@ def parse_bytes(text: str) -> int:
         UsageError: If it is not a size of at least one byte.
     """
     accepted = "4GB, 512MiB or a number of bytes"
-    match = QUANTITY.fullmatch(text.strip()[:LONGEST_TEXT])
+    match = QUANTITY.fullmatch(text.strip()) if len(text) <= LONGEST_TEXT else None
     units = {unit.lower(): size for unit, size in BYTES.items()}
     if match is None or match[2].lower() not in units:
         raise _not_a(text, "size", accepted)
-    size_bytes = int(float(match[1]) * units[match[2].lower()])
+    number = float(match[1]) if "." in match[1] else int(match[1])  # an int loses no digit
+    size_bytes = int(number * units[match[2].lower()])
     if size_bytes < 1:
         raise _not_a(text, "size above zero", accepted)
     return size_bytes
@@ -111,8 +112,9 @@ def format_ns(time_ns: float) -> str:
 
 def format_s(time_s: float) -> str:
     """Return a duration for people, such as ``850 ms``, ``12.3 s``, ``1 min 40 s``, ``2 h``."""
-    if abs(time_s) < 0.9995:
-        return f"{time_s * 1e3:.3g} ms"
+    for unit, size_s in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        if abs(time_s) / size_s < 999.5:
+            return f"{time_s / size_s:.3g} {unit}"
     if abs(time_s) < 59.95:
         return f"{time_s:.3g} s"
     if abs(time_s) < 3599.5:
