@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from xbench.errors import UsageError
 from xbench.report.text import clean, sentence
 from xbench.units import format_bytes
 
@@ -62,8 +63,13 @@ def _device(device: Device) -> Iterable[str]:
 
 
 def _model(card: ModelCard) -> Iterable[str]:
+    if card.broken is not None:
+        yield f"not available: {sentence(card.broken)}"
+        return
     yield card.summary
-    yield f"{card.task}, {card.parameters / 1e6:.3g} M parameters; takes {card.inputs}"
+    size = "" if card.parameters is None else f"{card.parameters / 1e6:.3g} M parameters"
+    facts = (card.task, size, f"takes {card.inputs}" if card.inputs else "")
+    yield ", ".join(fact for fact in facts if fact)
 
 
 def _shown(name: str, value: Any) -> str:
@@ -77,6 +83,8 @@ def _shown(name: str, value: Any) -> str:
 def _print_blocks(blocks: Iterable[tuple[str, ...]]) -> None:
     """Print a name and what is said of it, in two columns that fit the terminal."""
     cleaned = [tuple(map(clean, block)) for block in blocks]
+    if not cleaned:
+        raise UsageError("none is registered", "Install xbench again: its entry points are missing")
     indent = max((len(block[0]) for block in cleaned), default=0) + _MARGIN
     width = min(max(shutil.get_terminal_size((80, 24)).columns, 40), _WIDEST) - indent
     for name, *lines in cleaned:

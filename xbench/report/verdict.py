@@ -28,6 +28,9 @@ def _of_group(group: Group, spec: Mapping[str, Any]) -> str:
     said = "; ".join(_clause(one, spec) for one in decided)
     bounds = "95% interval" if len(decided) == 1 else "95% intervals"
     sentences = [f"{said} ({bounds})."] if decided else []
+    if group.replaced:
+        why = f"{group.replaced} was to be the baseline and has no result"
+        sentences.append(f"{why}: {group.baseline} takes its place.")
     open_ones = (one for one in compared if one.verdict is Verdict.UNDETERMINED)
     return lead + " ".join([*sentences, *(f"{_clause(one, spec)}." for one in open_ones)])
 

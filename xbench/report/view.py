@@ -68,6 +68,7 @@ class Group:
         title: What sets this group apart from the run's others, or empty.
         baseline: The backend that the others are compared with, or None.
         comparisons: Those with the baseline, fastest candidate first.
+        replaced: The backend that was to be the baseline and has no result, or None.
         lead: The fastest row over the next, where neither is the baseline and it is decided.
     """
 
@@ -76,6 +77,7 @@ class Group:
     rows: tuple[Row, ...]
     unranked: tuple[Unranked, ...]
     comparisons: tuple[Comparison, ...]
+    replaced: str | None
     lead: Comparison | None
 
 
@@ -133,6 +135,7 @@ def _group(run: Run, cells: list[CellResult], title: str) -> Group:
         rows=tuple(_row(cell, ranked, by_candidate, first) for cell in ranked),
         unranked=tuple(_unranked(cell) for cell in cells if not cell.ranked),
         comparisons=tuple(sorted(against, key=lambda one: -one.ratio.value if one.ratio else 0.0)),
+        replaced=clean(cells[0].backend) if first and first.baseline_id != cells[0].id else None,
         lead=_lead(ranked, inside, first),
     )
 

@@ -58,6 +58,13 @@ def test_a_baseline_that_failed_is_named() -> None:
     assert "--backends" in text
 
 
+def test_a_baseline_that_is_replaced_is_named() -> None:
+    a, b, c = cell(0, "a"), cell(1, "b", 1e6, 1), cell(2, "c", 2e6, 2)
+    [text] = verdicts(run_of((a, b, c), (versus(b, c, Interval(0.5, 0.49, 0.51), "slower"),)))
+    assert "times as long as b" in text
+    assert "a was to be the baseline and has no result: b takes its place." in text
+
+
 def test_each_batch_has_its_own_verdict() -> None:
     rows = tuple(cell(i, "ab"[i % 2], 1e6 * (i + 1), 1, batch=(1, 8)[i // 2]) for i in range(4))
     pairs = (
