@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.xbench.report.runs import cell, run_of, typical
-from xbench.cli.output import Outputs, write_file
+from xbench.cli.output import Outputs, in_colour, terminal_width, write_file
 from xbench.errors import UsageError
 
 OK = run_of((cell(0, "a", 1e6, 1),))
@@ -88,3 +89,25 @@ def test_a_link_stays_a_link_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     write_file(tmp_path / "pipe", "through")
     reader.join(timeout=30)
     assert heard == ["through"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "colour"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, True)],
+)
+def test_colour_is_for_terminals_that_want_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], colour: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in {"TERM": "xterm", **environment}.items():
+        monkeypatch.setenv(name, value)
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        assert in_colour(terminal) is colour
+    os.close(master)
+
+
+def test_a_file_gets_no_colour_and_80_columns(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        assert not in_colour(file)
+        assert terminal_width(file) == 80
