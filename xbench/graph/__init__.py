@@ -1,1 +1,15 @@
-"""TODO"""
+"""ONNX models as plain graphs, with all that is known before the first run worked out.
+
+::
+
+    read.py      a file or ModelProto → a light ModelProto and its weights, read once
+    bind.py      the shapes asked for → types of the graph's inputs
+    types.py     what ONNX's shape inference says of one node
+    fold.py      the value of a node whose inputs are known
+    partial.py   the value of a shape vector of which some entries are known
+    evaluate.py  one pass over the nodes with all of these → plain.Graph
+    fusions/     patterns that exporters leave behind → single operators
+
+No framework is imported here: importers for several frameworks share it. Import
+`xbench.graph.evaluate` for the work; this package itself loads nothing.
+"""

@@ -1,0 +1,180 @@
+"""PyTorch as a backend: an imported module, eager or compiled by inductor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xbench import __version__
+from xbench.adapter import Availability, Facts, Limits
+from xbench.errors import BackendUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    import torch.fx
+
+    from xbench.adapter import Array, BoundModel
+
+_INSTALL = "pip install 'xbench[pytorch]'"
+
+
+class PyTorchAdapter:
+    """Runs ONNX models as native PyTorch modules; the harness owns the clock."""
+
+    name: ClassVar[str] = "pytorch"
+    variants: ClassVar[Mapping[str, str]] = {
+        "": "eager, the imported module",
+        "compile": "torch.compile with the inductor back end",
+    }
+
+    def __init__(self, variant: str = "") -> None:
+        if variant not in self.variants:
+            known = ", ".join(one or "the default" for one in self.variants)
+            raise UsageError(f"pytorch has no variant {variant!r}", f"It has {known}")
+        self.variant = variant
+
+    def available(self) -> Availability:
+        """Return whether PyTorch is installed, without importing it."""
+        try:
+            installed = version("torch")
+        except PackageNotFoundError:
+            installed = None
+        if installed is None or find_spec("torch") is None:
+            return Availability(None, (), "PyTorch is not installed", _INSTALL)
+        return Availability(installed)
+
+    def prepare(self, limits: Limits) -> str:
+        """Import PyTorch, set its threads, hold it to true fp32, and return its version."""
+        try:
+            import torch
+        except ImportError as error:
+            raise BackendUnavailableError(self.name, str(error), f"Run {_INSTALL}") from error
+        torch.set_num_threads(limits.threads)
+        if torch.get_num_interop_threads() != 1:
+            torch.set_num_interop_threads(1)
+        _hold_fp32()
+        return str(torch.__version__)
+
+    def load(self, model: BoundModel, limits: Limits, precision: str) -> PyTorchSession:
+        """Return a session that runs ``model`` on the CPU at fp32.
+
+        Raises:
+            UnsupportedNodeError: If a node of the model cannot be imported.
+            UsageError: If another precision or device is asked for.
+        """
+        if precision != "fp32":
+            raise UsageError(f"pytorch holds fp32 only, not {precision}", "Ask for fp32")
+        if limits.device != "cpu":
+            raise UsageError(f"pytorch runs on cpu only, not on {limits.device}", "Ask for cpu")
+        from xbench_adapters.pytorch import import_onnx
+
+        start_s = perf_counter()
+        module = import_onnx(model.path, model.shapes)
+        convert_s = perf_counter() - start_s
+        return PyTorchSession(model, module, self.variant, convert_s)
+
+
+class PyTorchSession:
+    """An imported module, fed NumPy arrays and read as NumPy arrays."""
+
+    def __init__(
+        self, model: BoundModel, module: torch.fx.GraphModule, variant: str, convert_s: float
+    ) -> None:
+        import torch
+
+        self._torch = torch
+        self._module = module
+        self._variant = variant
+        self._convert_s = convert_s
+        self._names = model.outputs
+        self._order = tuple(spec.name for spec in model.inputs)
+        self._call: Any = module
+        if variant == "compile":
+            # Compiled at the first run, which the harness times as such.
+            self._call = torch.compile(module, fullgraph=True, dynamic=False)
+        self._feeds: list[Array] = []
+        self._results: tuple[Array, ...] = ()
+
+    def bind(self, feeds: Mapping[str, Array]) -> None:
+        """Take the inputs of the next runs, by name."""
+        self._feeds = [_writable(feeds[name]) for name in self._order]
+
+    def run(self) -> None:
+        """Run one inference: NumPy in, NumPy out."""
+        with self._torch.inference_mode():
+            tensors = [self._torch.from_numpy(array) for array in self._feeds]
+            self._results = tuple(one.numpy() for one in self._call(*tensors))
+
+    def synchronize(self) -> None:
+        """Return at once: PyTorch's CPU operators end before they return."""
+
+    def outputs(self) -> dict[str, Array]:
+        """Return the outputs of the last run, by name, in the graph's order."""
+        return dict(zip(self._names, self._results, strict=True))
+
+    def facts(self) -> Facts:
+        """Return what PyTorch tells: precision read back from weights and settings."""
+        told = self._module.meta["xbench"]
+        fused = sum(told["fused"].values())
+        return Facts(
+            precision=_effective(self._module),
+            threads=self._torch.get_num_threads(),
+            importer=f"xbench {__version__} (torch.fx, {told['nodes']} nodes; {fused} fused)",
+            convert_s=self._convert_s,
+            options={
+                "mode": "inductor" if self._variant == "compile" else "eager",
+                "interop_threads": str(self._torch.get_num_interop_threads()),
+                "mkldnn_fp32": str(_fp32_setting("mkldnn")),
+            },
+        )
+
+    def close(self) -> None:
+        """Let go of the module and of all arrays."""
+        self._call = self._module = None  # type: ignore[assignment]  # closed: used no more
+        self._feeds, self._results = [], ()
+
+
+def _writable(array: Array) -> Array:
+    """Return the array itself, or a copy where PyTorch could not share its memory."""
+    import numpy as np
+
+    if array.flags.writeable and array.flags.c_contiguous:
+        return array
+    return np.array(array, order="C")
+
+
+def _hold_fp32() -> None:
+    """Turn off every setting that lets PyTorch compute float32 in a narrower type."""
+    import torch
+
+    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set by a module class
+    for part in ("mkldnn", "cuda.matmul", "cudnn"):
+        _part(part).fp32_precision = "ieee"
+    for part in ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn", "cudnn.conv", "cudnn.rnn"):
+        _part(part).fp32_precision = "ieee"
+
+
+def _part(path: str) -> Any:
+    import torch
+
+    found: Any = torch.backends
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def _fp32_setting(path: str) -> str:
+    return str(_part(path).fp32_precision)
+
+
+def _effective(module: torch.fx.GraphModule) -> str:
+    """Return the precision of the arithmetic, from the weights and the settings in force."""
+    narrow = {str(one.dtype) for one in module.parameters()} - {"torch.float32", "torch.float64"}
+    if narrow:
+        return "+".join(sorted(name.removeprefix("torch.") for name in narrow))
+    parts = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+    loose = {_fp32_setting(part) for part in parts} - {"ieee"}
+    return "+".join(sorted(loose)) if loose else "fp32"

@@ -1,0 +1,187 @@
+"""What a lowering builds with: values of the graph in, PyTorch calls out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import torch
+import torch.fx
+from torch import nn
+
+from xbench.errors import UnsupportedNodeError
+from xbench_adapters.pytorch.tensors import DTYPES, tensor_of, torch_dtype
+
+if TYPE_CHECKING:
+    from xbench.graph.plain import Array, Graph, Node
+
+Argument = torch.fx.Node | float | int
+
+
+class Builder:
+    """The PyTorch module that grows while the nodes of a graph are lowered in order."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.root = nn.Module()
+        self.fx = torch.fx.Graph()
+        self._made: dict[str, torch.fx.Node] = {}
+        self._targets: set[str] = set()
+        self.node: Node | None = None
+
+    def begin(self, node: Node) -> None:
+        """Take ``node`` as the one that is lowered now."""
+        self.node = node
+        for name in (*node.inputs, *node.outputs):
+            dtype = self.graph.value(name).dtype
+            if name and dtype is not None and dtype.name not in DTYPES:
+                self.refuse(f"PyTorch has no complete arithmetic for {dtype.name}")
+
+    def refuse(self, detail: str) -> NoReturn:
+        """Say that the node at hand cannot be run as ONNX defines it."""
+        node = self.node
+        assert node is not None
+        spelled = f"{node.domain}::{node.operator}" if node.domain else node.operator
+        raise UnsupportedNodeError(node.name, spelled, node.version, detail)
+
+    # What is known of the values
+
+    def constant(self, name: str) -> Array | None:
+        """Return the value of ``name`` if it is known before the first run."""
+        return self.graph.constants.get(name)
+
+    def need(self, name: str, what: str) -> Array:
+        """Return the value of ``name``, or refuse the node because it is not known."""
+        array = self.constant(name)
+        if array is None:
+            self.refuse(f"its {what} must be known before the first run (give input shapes)")
+        return array
+
+    def ints(self, name: str, what: str) -> list[int]:
+        """Return a vector that must be known, as whole numbers."""
+        return [int(one) for one in self.need(name, what).reshape(-1)]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a shape that must be known."""
+        shape = self.graph.value(name).static
+        if shape is None:
+            self.refuse(f"the shape of {name!r} must be known (give input shapes)")
+        return shape
+
+    def rank(self, name: str) -> int:
+        """Return a number of dimensions that must be known."""
+        rank = self.graph.value(name).rank
+        if rank is None:
+            self.refuse(f"the rank of {name!r} must be known (give input shapes)")
+        return rank
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Return an element type that must be known."""
+        dtype = torch_dtype(self.graph.value(name).dtype)
+        if dtype is None:
+            self.refuse(f"the element type of {name!r} must be known")
+        return dtype
+
+    def floating(self, name: str) -> bool:
+        """Return whether the elements of ``name`` are floats."""
+        return self.dtype(name).is_floating_point
+
+    def axis(self, axis: int, rank: int) -> int:
+        """Return an axis counted from the front, or refuse one that is out of range."""
+        if not -rank <= axis < max(rank, 1):
+            self.refuse(f"axis {axis} is out of range for rank {rank}")
+        return axis % rank if rank else 0
+
+    # What is built
+
+    def value(self, name: str) -> torch.fx.Node:
+        """Return the value of ``name``; a constant becomes a parameter or a buffer once."""
+        if name not in self._made:
+            array = self.constant(name)
+            assert array is not None, name
+            self._made[name] = self.held(name, tensor_of(array))
+        return self._made[name]
+
+    def optional(self, name: str) -> torch.fx.Node | None:
+        """Return the value of ``name``, or None for an input that is absent."""
+        return self.value(name) if name else None
+
+    def operand(self, name: str, beside: str) -> Argument:
+        """Return a single constant as a plain number where it changes no type or shape.
+
+        Args:
+            name: The value wanted.
+            beside: The other operand, which decides type and rank.
+        """
+        array, other = self.constant(name), self.graph.value(beside)
+        if array is None or array.size != 1 or self.constant(beside) is not None:
+            return self.value(name)
+        same = other.dtype == array.dtype and array.dtype.kind in "if"
+        if not same or other.rank is None or array.ndim > other.rank:
+            return self.value(name)
+        number = array.reshape(-1)[0]
+        return float(number) if array.dtype.kind == "f" else int(number)
+
+    def define(self, name: str, node: torch.fx.Node) -> None:
+        """Take ``node`` as the value of ``name``."""
+        self._made[name] = node
+
+    def held(self, name: str, tensor: torch.Tensor) -> torch.fx.Node:
+        """Return a tensor that the module holds: floats as a parameter, others as a buffer."""
+        target = self._free(name)
+        if tensor.is_floating_point():
+            self.root.register_parameter(target, nn.Parameter(tensor, requires_grad=False))
+        else:
+            self.root.register_buffer(target, tensor)
+        return self.fx.get_attr(target)
+
+    def fixed(self, name: str, array: Array) -> torch.fx.Node:
+        """Return an array that a lowering worked out, as a buffer of the module."""
+        target = self._free(name)
+        self.root.register_buffer(target, tensor_of(np.asarray(array)))
+        return self.fx.get_attr(target)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.fx.Node:
+        """Return the result of a function."""
+        return self.fx.call_function(function, args, kwargs)
+
+    def module(self, module: nn.Module, *args: Any) -> torch.fx.Node:
+        """Return the result of a module, which is named after the node at hand."""
+        assert self.node is not None
+        target = self._free(self.node.name)
+        self.root.add_module(target, module)
+        return self.fx.call_module(target, args)
+
+    def item(self, node: torch.fx.Node, place: int) -> torch.fx.Node:
+        """Return one of several results."""
+        import operator
+
+        return self.call(operator.getitem, node, place)
+
+    def items(self, node: torch.fx.Node, count: int) -> tuple[torch.fx.Node, ...]:
+        """Return each of several results."""
+        return tuple(self.item(node, place) for place in range(count))
+
+    def finish(self, results: Sequence[str]) -> torch.fx.GraphModule:
+        """Return the module that gives ``results`` as a tuple."""
+        self.fx.output(tuple(self.value(name) for name in results))
+        self.fx.lint()
+        # fx copies what the graph names off the root; parameters are shared, not copied.
+        module = torch.fx.GraphModule(self.root, self.fx)
+        return module.eval()
+
+    def _free(self, name: str) -> str:
+        stem = re.sub(r"\W+", "_", name).strip("_") or "value"
+        stem = f"_{stem}" if stem[0].isdigit() or hasattr(nn.Module, stem) else stem
+        target, count = stem, 1
+        while target in self._targets or hasattr(self.root, target):
+            target, count = f"{stem}_{count}", count + 1
+        self._targets.add(target)
+        return target
+
+
+def parameter(array: Array) -> nn.Parameter:
+    """Return a weight as a parameter that asks for no gradient."""
+    return nn.Parameter(tensor_of(array), requires_grad=False)

@@ -1,0 +1,1 @@
+"""Lowerings, one file an operator family; `registry` loads them."""

@@ -1,0 +1,155 @@
+"""A model file, or a ModelProto, as a light ModelProto and its weights.
+
+Weights are read once: those in external files are mapped, not read, so that an importer's
+own copy is the only one in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xbench.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from xbench.graph.plain import Array
+
+
+def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """Return a model without its weights, functions inlined, and the weights by name.
+
+    A ModelProto that is passed in is left as it was.
+
+    Raises:
+        ModelError: If the file cannot be read as ONNX, or its external data is missing or
+            lies outside its folder.
+    """
+    import onnx
+
+    if isinstance(model, onnx.ModelProto):
+        weights = {one.name: tensor_array(one, None) for one in model.graph.initializer}
+        light = _without_weights(model)
+        sparse = model.graph.sparse_initializer
+    else:
+        path = Path(model)
+        light = _parse(path)
+        weights = {}
+        while light.graph.initializer:  # from the back: each tensor's bytes are let go at once
+            tensor = light.graph.initializer.pop()
+            weights[tensor.name] = tensor_array(tensor, path.parent)
+        sparse = light.graph.sparse_initializer
+    for one in sparse:
+        weights[one.values.name] = _densified(one)
+    del light.graph.sparse_initializer[:]
+    return _inlined(light), weights
+
+
+def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
+    """Return the array of a tensor; from an external file in ``folder`` it is mapped.
+
+    Raises:
+        ModelError: If the tensor's data is missing or malformed.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return _external(tensor, folder)
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"tensor {tensor.name!r} is malformed: {error}") from error
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships none
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{path} is not an ONNX model: {error}") from error
+    if not model.opset_import:
+        raise ModelError(f"{path} is not an ONNX model: it imports no operator set")
+    return model
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy that shares no weights: copying them too would double the memory."""
+    import onnx
+
+    light = onnx.ModelProto()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            continue
+        if field.message_type is not None or isinstance(value, list):
+            getattr(light, field.name).extend(value)
+        else:
+            setattr(light, field.name, value)
+    for field, value in model.graph.ListFields():
+        if field.name in ("initializer", "sparse_initializer"):
+            continue
+        if field.name in ("name", "doc_string"):
+            setattr(light.graph, field.name, value)
+        else:
+            getattr(light.graph, field.name).extend(value)
+    return light
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    import onnx.inliner
+
+    return onnx.inliner.inline_local_functions(model)
+
+
+def _external(tensor: onnx.TensorProto, folder: Path | None) -> Array:
+    from onnx import helper
+
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    if folder is None:
+        raise ModelError(
+            f"tensor {tensor.name!r} lies in {location!r}, but no folder is known",
+            "Pass the model's path, or load its external data first",
+        )
+    path = _inside(folder, location, tensor.name)
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    count = int(np.prod(tensor.dims, dtype=np.int64))
+    bits = dtype.itemsize * 8
+    if dtype.name in ("int4", "uint4", "float4_e2m1fn", "int2", "uint2"):
+        raise ModelError(f"tensor {tensor.name!r} is packed {dtype.name} in an external file")
+    offset = int(entries.get("offset", 0))
+    if path.stat().st_size < offset + count * bits // 8:
+        raise ModelError(f"{path.name} ends before the data of tensor {tensor.name!r}")
+    if count == 0:
+        return np.zeros(tuple(tensor.dims), dtype)
+    # Copy on write: the array can be handed on as writable, and the file never changes.
+    return np.memmap(path, dtype, mode="c", offset=offset, shape=tuple(tensor.dims))
+
+
+def _inside(folder: Path, location: str, tensor: str) -> Path:
+    path = (folder / location).resolve()
+    if not location or not path.is_relative_to(folder.resolve()):
+        raise ModelError(f"external data {location!r} of tensor {tensor!r} leaves its folder")
+    if not path.is_file():
+        raise ModelError(f"external data {location!r} of tensor {tensor!r} is missing")
+    return path
+
+
+def _densified(sparse: onnx.SparseTensorProto) -> Array:
+    values = tensor_array(sparse.values, None)
+    places = tensor_array(sparse.indices, None).astype(np.int64)
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if places.ndim == 2:
+        dense[tuple(places.T)] = values
+    else:
+        dense.reshape(-1)[places] = values
+    return dense
