@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from xbench.errors import ModelError
 from xbench_models.outputs import run
-from xbench_models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xbench_models.recipe import Recipe
 
 LARGEST_ERROR = 1e-3  # of the output's norm; fp32 sums in another order stay far below
 

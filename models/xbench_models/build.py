@@ -7,7 +7,10 @@ there is one, go to the standard error in a line each; the exit status is 0, or 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from xbench.errors import ModelError, UnknownNameError, XbenchError
@@ -19,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("target", help="a name from `xbench models`, or module:factory")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    if given.parent is not None:
+        threading.Thread(target=_end_with, args=(given.parent,), daemon=True).start()
     try:
         for warning in build(given.target, given.out, given.seed):
             print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 # a command of its own
@@ -56,6 +62,12 @@ def _factory(target: str) -> str:
             return card.factory
     known = tuple(card.name for card in CATALOG)
     raise UnknownNameError("model", target, known, "xbench models")
+
+
+def _end_with(descriptor: int) -> None:
+    """End this process group when the one that holds the pipe's other end is gone."""
+    os.read(descriptor, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,12 @@ def _anchors() -> Tensor:
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         for_each_ratio = [
             torch.stack(
-                (x, y, torch.full_like(x, size * ratio**0.5), torch.full_like(y, size / ratio**0.5)),
+                (
+                    x,
+                    y,
+                    torch.full_like(x, size * ratio**0.5),
+                    torch.full_like(y, size / ratio**0.5),
+                ),
                 dim=-1,
             )
             for ratio in RATIOS

@@ -16,6 +16,7 @@ from xbench_models.quiet import quiet
 from xbench_models.recipe import Recipe, one_line
 
 if TYPE_CHECKING:
+    from onnx_ir import Function, Graph
     from torch.onnx import ONNXProgram
 
 OPSET = 20  # has LayerNormalization and Gelu as whole operators, and every runtime reads it
@@ -120,16 +121,21 @@ def _strip(program: ONNXProgram) -> None:
     model = program.model
     model.doc_string = None
     model.metadata_props.clear()
-    for graph in (model.graph, *model.functions.values()):
-        graph.metadata_props.clear()
-        graph.doc_string = None
-        for node in graph.all_nodes():
-            node.metadata_props.clear()
-            node.doc_string = None
-            for value in node.outputs:
-                value.metadata_props.clear()
+    _strip_nodes(model.graph)
+    for function in model.functions.values():
+        _strip_nodes(function)
     for value in (*model.graph.inputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
+
+
+def _strip_nodes(graph: Graph | Function) -> None:
+    graph.doc_string = None
+    graph.metadata_props.clear()
+    for node in graph.all_nodes():
+        node.doc_string = None
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
 
 
 def _check_file(path: Path) -> None:

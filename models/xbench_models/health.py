@@ -31,7 +31,9 @@ def calibrate(module: nn.Module, inputs: Mapping[str, Tensor]) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             hooks.append(layer.register_forward_pre_hook(_take_statistics))
-        elif _is_linear(layer) and uses[id(layer.weight)] == 1:  # a tied weight is not ours to scale
+        elif (
+            _is_linear(layer) and uses[id(layer.weight)] == 1
+        ):  # a tied weight is not ours to scale
             hooks.append(layer.register_forward_hook(_standardise))
     with torch.no_grad():
         module(**inputs)
