@@ -70,12 +70,13 @@ def read_model(path: Path | str, name: str | None = None) -> Model:
     """
     from xbench import modelfile
     from xbench.flops import count_flops
+    from xbench.soundness import check
     from xbench.tables import table_lengths
 
     path = Path(path)
     proto = modelfile.parse(path)
     files = modelfile.external_files(proto, path.parent)
-    modelfile.check(path)
+    check(path, proto)
     stored = [*modelfile.initializers(proto.graph), *modelfile.large_constants(proto.graph)]
     initialized = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in initialized]
@@ -136,11 +137,14 @@ def _own_flops(model: Model, proto: Any, count: Any) -> int | None:
 
 def _spec(value: ValueInfoProto) -> TensorSpec:
     """Return a graph's input or output; each open dimension gets a symbol."""
+    from onnx import TensorProto
     from onnx.helper import tensor_dtype_to_np_dtype
 
     kind = value.type.WhichOneof("value")
     tensor = value.type.tensor_type
-    if kind != "tensor_type" or not tensor.elem_type:
+    if kind == "tensor_type" and tensor.elem_type not in TensorProto.DataType.values()[1:]:
+        raise ModelError(f"{value.name!r} is of no known element type", "Export the model again")
+    if kind != "tensor_type":
         what = (kind or "value without a type").removesuffix("_type")
         raise ModelError(f"{value.name!r} is a {what}", "Export the model with plain tensors only")
     dims = enumerate(tensor.shape.dim)
