@@ -60,7 +60,7 @@ def export(recipe: Recipe, path: Path) -> Exported:
     program.save(path)
     _check_file(path)
     first, second = check(traced, path, batch)
-    if reason := doubt(first, [b[: a.shape[0]] for a, b in zip(first, second, strict=True)]):
+    if reason := doubt(first, second):
         warnings.append(f"{reason}: no agreement between runtimes can be shown on this model")
     return Exported(path, tuple(warnings))
 

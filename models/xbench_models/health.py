@@ -51,16 +51,16 @@ def doubt(first: Sequence[Tensor], second: Sequence[Tensor]) -> str | None:
             return f"output {place} has values that are not finite"
         if a.numel() > 1 and not LOWEST_STD <= float(a.std()) <= HIGHEST_STD:
             return f"output {place} has a standard deviation of {float(a.std()):.2g}"
-        if a.shape == b.shape and _differs(a, b) < LEAST_DIFFERENCE:
+        if difference(a, b) < LEAST_DIFFERENCE:
             return f"output {place} is nearly the same for two inputs"
     return None
 
 
-def _differs(a: Tensor, b: Tensor) -> float:
-    """Return the size of the difference between two outputs, in standard deviations of one."""
-    if a.numel() < 2:
-        return float("inf")
-    return float((a - b).std() / a.std())
+def difference(a: Tensor, b: Tensor) -> float:
+    """Return how much two outputs differ, in standard deviations, where both have elements."""
+    common = tuple(slice(min(lengths)) for lengths in zip(a.shape, b.shape, strict=True))
+    a, b = a[common], b[common]
+    return float((a - b).std() / a.std()) if a.numel() > 1 else float((a != b).any())
 
 
 def _is_weighted(layer: nn.Module) -> bool:

@@ -73,7 +73,8 @@ def normalise(made: Any, target: str) -> Recipe:
         raise ModelError(f"{target} returned no example input", RETURN_IT)
     axes: Axes = {name: dict(open_) for name, open_ in (made[2] if len(made) == 3 else {}).items()}
     for name in batched(inputs):
-        axes.setdefault(name, {}).setdefault(0, "batch")
+        if "batch" not in axes.get(name, {}).values():
+            axes.setdefault(name, {}).setdefault(0, "batch")
     return Recipe(module, inputs, axes)
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from xbench_models.health import calibrate
+from xbench_models.vision import Recipe
 
-WORDS = 20_000
+WORDS, LENGTH = 20_000, 32
 
 
 class LstmTagger(nn.Module):
@@ -28,8 +29,12 @@ class LstmTagger(nn.Module):
         return {"logits": self.tags(states)}
 
 
-def lstm_tagger() -> tuple[nn.Module, dict[str, Tensor], dict[str, dict[int, str]]]:
-    """Return the tagger, two sentences of 64 words, and the open axes."""
-    module = calibrate(LstmTagger(), {"input_ids": torch.randint(WORDS, (8, 64))})
-    inputs = {"input_ids": torch.randint(WORDS, (2, 64))}
-    return module, inputs, {"input_ids": {1: "sequence"}}
+def lstm_tagger() -> Recipe:
+    """Return the tagger and two sentences; their length is fixed, since torch unrolls it."""
+    module = calibrate(LstmTagger(), sentences(16))
+    return module, sentences(2)
+
+
+def sentences(count: int) -> dict[str, Tensor]:
+    """Return ``count`` sentences of random words, by the name of the input."""
+    return {"input_ids": torch.randint(WORDS, (count, LENGTH))}
