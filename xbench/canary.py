@@ -30,13 +30,13 @@ class Canary:
         self.out: Any = np.empty((SIZE, SIZE), np.float32)
         self.multiply = np.matmul
 
-    def load(self, _: Message) -> Message:
+    def load(self, _job: Message) -> Message:
         """Warm up until the threads exist and the caches are filled."""
         for _ in range(20):
             self.multiply(self.a, self.b, out=self.out)
         return {}
 
-    def sing(self, _: Message) -> Message:
+    def sing(self, _job: Message) -> Message:
         """Return the median time of a few products, in nanoseconds; the first one is not counted."""
         times_ns = []
         for _ in range(PRODUCTS + 1):

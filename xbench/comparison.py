@@ -197,7 +197,7 @@ def _jobs(
     for group in sorted({cell.group for cell in cells}):
         path = folder.path / f"feeds-{group}.npz"
         if spec.inputs:
-            feeds = user_feeds(Path(spec.inputs), model)
+            feeds, info = user_feeds(Path(spec.inputs), model)
         else:
             feeds, info = seeded_feeds(model, bound[group], spec.seed, spec.feeds)
         save_feeds(path, feeds)
@@ -213,7 +213,7 @@ def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, Any]:
     """Return the model with every dimension decided, for each batch size."""
     shapes = dict(spec.shapes)
     if spec.inputs:
-        feeds = user_feeds(Path(spec.inputs), model)
+        feeds, _ = user_feeds(Path(spec.inputs), model)
         shapes |= {name: array.shape for name, array in feeds[0].items()}
     return {
         group: bind(model, batch, shapes, resolved.symbols)

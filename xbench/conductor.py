@@ -24,6 +24,7 @@ from xbench.rounds import Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import half_width, williams
 from xbench.store import RunFolder
+from xbench.wire import Message
 
 FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
 FEWEST_ROUNDS = 3
@@ -163,7 +164,7 @@ class Conductor:
                 break
         self._keep(crew, number, order, tuple(epochs))
 
-    def _timed_epoch(self, crew: Crew, cell: int, feed: int) -> dict[str, list[int]]:
+    def _timed_epoch(self, crew: Crew, cell: int, feed: int) -> Message:
         start_s, cpu_s = monotonic(), process_time()
         try:
             return crew.epoch(cell, feed)

@@ -129,8 +129,9 @@ class Crew:
         member.settled_ns = told.pop("settled_ns")
         facts = facts_from_json(loaded.pop("facts"))
         told["cpus"] = tuple(told["cpus"])
-        where = {"cell": job.cell.id, "launch": self.launch}
-        return Launched(**where, **prepared, **loaded, **told, facts=facts)
+        return Launched(
+            cell=job.cell.id, launch=self.launch, facts=facts, **prepared, **loaded, **told
+        )
 
     def epoch(self, cell: int, feed: int) -> Message:
         """Return the samples of one epoch of ``cell`` on input set ``feed``.
@@ -174,8 +175,16 @@ class Crew:
         if member:
             member.process.end()
             self._keep_log(member)
-        where = {"cell": job.cell.id, "launch": self.launch, "phase": phase}
-        return Failed(Failure(**where, status=status.value, reason=reason, fix=fix))
+        return Failed(
+            Failure(
+                cell=job.cell.id,
+                launch=self.launch,
+                phase=phase,
+                status=status.value,
+                reason=reason,
+                fix=fix,
+            )
+        )
 
     def _keep_log(self, member: Member) -> None:
         name = member.job.cell.label.replace(":", "-").replace("/", "-")

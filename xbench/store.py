@@ -72,6 +72,11 @@ class RunFolder:
         except OSError as error:
             self._failed(error)
 
+    def drop_outputs(self) -> None:
+        """Remove the outputs: they have been compared, and may be large."""
+        for path in (self.path / "outputs").glob("*.npz"):
+            path.unlink(missing_ok=True)
+
     def launched(self, launched: Launched) -> None:
         """Append what a launch told before its first round."""
         self._append({"launched": asdict(launched)})

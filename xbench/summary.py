@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from statistics import fmean
+from typing import Any
 
+from xbench.inputs import InputsInfo
+from xbench.model import Model
 from xbench.plan import Cell, Spec
-from xbench.result import CellResult, Comparison, Interval, Parity, Status, Verdict
+from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status, Verdict
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency, launch_interval, ranks, seconds_needed, verdict
@@ -70,6 +73,13 @@ def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
         tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet) or epochs,
         failures[-1] if failures else None,
     )
+
+
+def summarise(measured: Measured) -> Summary:
+    """Return what the samples say."""
+    rounds = Rounds(measured.samples.epochs)
+    found = rows(measured, rounds)
+    return Summary(found, comparisons(measured, found, rounds), ())
 
 
 def rows(measured: Measured, rounds: Rounds) -> tuple[CellResult, ...]:
