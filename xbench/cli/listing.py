@@ -44,7 +44,8 @@ def models() -> None:
 def _backend(info: BackendInfo) -> Iterable[str]:
     found = info.availability
     if found.reason is None:
-        yield f"{found.version or 'version unknown'}, on {', '.join(found.devices)}"
+        source = "" if info.distribution in {"xbench", None} else f", by {info.distribution}"
+        yield f"{found.version or 'version unknown'}, on {', '.join(found.devices)}{source}"
     else:
         yield f"not available: {sentence(found.reason)} {sentence(found.fix)}"
     for variant, meaning in info.variants.items():

@@ -167,3 +167,37 @@ def test_an_output_without_the_characters_is_no_error() -> None:
 
 def test_a_closed_stdout_is_no_error() -> None:
     assert xbench("devices", before="import sys; sys.stdout = None").returncode == 0
+
+
+def test_backends_lists_each_with_what_it_runs_on() -> None:
+    done = xbench("backends")
+    assert done.returncode == 0
+    for name in ("onnxruntime", "openvino", "pytorch", "pytorch:compile"):
+        assert name in done.stdout
+    assert "cpu" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["nowhere.onnx"], "nowhere.onnx"),
+        (["m.onnx", "--backends", "onnxruntme"], "Did you mean 'onnxruntime'?"),
+        (["m.onnx", "--device", "cpus"], "Did you mean 'cpu'?"),
+        (["--resume", "nowhere"], "nowhere is no run folder"),
+    ],
+)
+def test_what_does_not_exist_is_said_in_one_line(
+    arguments: list[str], hint: str, tmp_path: Path
+) -> None:
+    done = xbench("compare", "-q", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert hint in one_line(done.stderr)
+    assert not list(tmp_path.iterdir())  # nothing was begun
+
+
+def test_a_file_that_is_no_model_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"\x00not a model\xff" * 100)
+    done = xbench("compare", "m.onnx", "-q", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "m.onnx" in one_line(done.stderr)
