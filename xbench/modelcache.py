@@ -87,7 +87,8 @@ def _fill(
 ) -> None:
     progress.phase(f"building {name}, once: it is kept in {folder.parent}")
     unfinished = folder.with_name(f".{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+    _sweep(folder.parent)
+    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
         build(factory, unfinished / "model.onnx", seed, progress, needs=BUILDERS, wake_fd=wake_fd)
@@ -112,6 +113,17 @@ def _alone(folder: Path, progress: Progress, wake_fd: int | None) -> Iterator[No
         yield
     finally:
         os.close(lock)  # gives it up as well
+
+
+def _sweep(models: Path) -> None:
+    """Remove what killed builds left: folders without their final name, whose lock is free."""
+    for lock in models.glob(".*.lock"):
+        descriptor = os.open(lock, os.O_RDWR)
+        try:
+            if _try_lock(descriptor):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

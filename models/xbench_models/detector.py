@@ -7,11 +7,16 @@ concatenations that detectors bring.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from xbench_models.health import calibrate
-from xbench_models.vision import CALIBRATION_IMAGES, Recipe, images
+from xbench_models.vision import CALIBRATION_IMAGES, images
+
+if TYPE_CHECKING:
+    from xbench_models.recipe import Made
 
 SIZE = 320
 GRIDS = ((20, 0.15), (10, 0.35), (5, 0.65))  # cells a side, and the anchors' size in images
@@ -62,7 +67,7 @@ class Detector(nn.Module):
         return torch.cat((centre - half, centre + half), dim=-1)
 
 
-def detector() -> Recipe:
+def detector() -> Made:
     """Return the detector and two images of 320 x 320."""
     return calibrate(Detector(), images(CALIBRATION_IMAGES, SIZE)), images(2, SIZE)
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from xbench.errors import ModelError
 
 Axes = dict[str, dict[int, str]]
+Made = tuple[nn.Module, dict[str, Tensor]]
+MadeOpen = tuple[nn.Module, dict[str, Tensor], Axes]
 RETURN_IT = "The factory must return `(module, example_inputs)`"
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from xbench_models.health import calibrate
-from xbench_models.vision import Recipe
+
+if TYPE_CHECKING:
+    from xbench_models.recipe import Made
 
 WORDS, LENGTH = 20_000, 32
 
@@ -29,7 +33,7 @@ class LstmTagger(nn.Module):
         return {"logits": self.tags(states)}
 
 
-def lstm_tagger() -> Recipe:
+def lstm_tagger() -> Made:
     """Return the tagger and two sentences; their length is fixed, since torch unrolls it."""
     module = calibrate(LstmTagger(), sentences(16))
     return module, sentences(2)

@@ -7,12 +7,15 @@ transformers derives are a graph of their own, different with each of its versio
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from xbench_models.vision import PLAIN_ATTENTION
 
-Recipe = tuple[nn.Module, dict[str, Tensor], dict[str, dict[int, str]]]
+if TYPE_CHECKING:
+    from xbench_models.recipe import MadeOpen
 
 HIDDEN = torch.finfo(torch.float32).min  # added to the score of what may not be seen
 
@@ -50,7 +53,7 @@ class Writer(nn.Module):
         return {"logits": scored.logits}
 
 
-def bert_base() -> Recipe:
+def bert_base() -> MadeOpen:
     """Return BERT base, two texts of 128 tokens, and the open axes."""
     from transformers import BertConfig, BertForQuestionAnswering
 
@@ -65,7 +68,7 @@ def bert_base() -> Recipe:
     return Reader(BertForQuestionAnswering(config)), inputs, axes
 
 
-def gpt2() -> Recipe:
+def gpt2() -> MadeOpen:
     """Return GPT-2 (124 million parameters), two prompts of 64 tokens, and the open axes."""
     from transformers import GPT2Config, GPT2LMHeadModel
 

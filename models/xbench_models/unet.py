@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from xbench_models.health import calibrate
-from xbench_models.vision import Recipe, images
+from xbench_models.vision import images
+
+if TYPE_CHECKING:
+    from xbench_models.recipe import Made
 
 SIZE = 256
 
@@ -37,7 +42,7 @@ class UNet(nn.Module):
         return {"logits": self.leave(x)}
 
 
-def unet() -> Recipe:
+def unet() -> Made:
     """Return the U-Net and two images of 256 x 256."""
     return calibrate(UNet(), images(4, SIZE)), images(2, SIZE)
 

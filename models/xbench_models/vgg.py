@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from xbench_models.health import calibrate
-from xbench_models.vision import CALIBRATION_IMAGES, Recipe, images
+from xbench_models.vision import CALIBRATION_IMAGES, images
+
+if TYPE_CHECKING:
+    from xbench_models.recipe import Made
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
@@ -32,7 +36,7 @@ class Vgg16(nn.Module):
         return {"logits": self.classifier(self.features(pixel_values))}
 
 
-def vgg16() -> Recipe:
+def vgg16() -> Made:
     """Return VGG-16 and two images of 224 x 224."""
     return calibrate(Vgg16(), images(CALIBRATION_IMAGES, 224)), images(2, 224)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from xbench_models.health import calibrate
 
-Recipe = tuple[nn.Module, dict[str, Tensor]]
+if TYPE_CHECKING:
+    from xbench_models.recipe import Made
+
 CALIBRATION_IMAGES = 8
 PLAIN_ATTENTION = "eager"  # the fused one exports as a softmax guarded against NaN
 
@@ -17,7 +21,7 @@ def images(count: int, size: int) -> dict[str, Tensor]:
     return {"pixel_values": torch.randn(count, 3, size, size)}
 
 
-def mobilenet_v2() -> Recipe:
+def mobilenet_v2() -> Made:
     """Return MobileNetV2 and two images of 224 x 224."""
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
@@ -25,14 +29,14 @@ def mobilenet_v2() -> Recipe:
     return _healthy(MobileNetV2ForImageClassification(config))
 
 
-def resnet50() -> Recipe:
+def resnet50() -> Made:
     """Return ResNet-50 and two images of 224 x 224."""
     from transformers import ResNetConfig, ResNetForImageClassification
 
     return _healthy(ResNetForImageClassification(ResNetConfig(num_labels=1000)))
 
 
-def vit_b_16() -> Recipe:
+def vit_b_16() -> Made:
     """Return ViT-B/16 and two images of 224 x 224."""
     from transformers import ViTConfig, ViTForImageClassification
 
@@ -41,5 +45,5 @@ def vit_b_16() -> Recipe:
     return ViTForImageClassification(config), images(2, 224)
 
 
-def _healthy(module: nn.Module) -> Recipe:
+def _healthy(module: nn.Module) -> Made:
     return calibrate(module, images(CALIBRATION_IMAGES, 224)), images(2, 224)
