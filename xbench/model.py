@@ -70,13 +70,15 @@ def read_model(path: Path | str, name: str | None = None) -> Model:
     """
     from xbench import modelfile
     from xbench.flops import count_flops
-    from xbench.soundness import check
+    from xbench.soundness import check_rules, check_values
     from xbench.tables import table_lengths
 
     path = Path(path)
     proto = modelfile.parse(path)
     files = modelfile.external_files(proto, path.parent)
-    check(path, proto)
+    check_values(path, proto)
+    modelfile.forget_large(proto, path.parent)
+    check_rules(path, proto)
     stored = [*modelfile.initializers(proto.graph), *modelfile.large_constants(proto.graph)]
     initialized = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in initialized]
@@ -93,7 +95,6 @@ def read_model(path: Path | str, name: str | None = None) -> Model:
         weights_bytes=sum(modelfile.stored_bytes(tensor) for tensor in stored),
         producer=f"{proto.producer_name} {proto.producer_version}".strip() or None,
     )
-    modelfile.forget_large(proto, path.parent)
     return replace(model, tables=table_lengths(proto), flops=_own_flops(model, proto, count_flops))
 
 

@@ -56,15 +56,13 @@ def parse(path: Path) -> ModelProto:
 
 def initializers(graph: GraphProto) -> Iterator[TensorProto]:
     """Yield the values of each initialiser of a graph and its subgraphs."""
-    yield from graph.initializer
-    yield from (sparse.values for sparse in graph.sparse_initializer)
-    for node in graph.node:
-        for inner in subgraphs(node):
-            yield from initializers(inner)
+    for one in graphs(graph):
+        yield from one.initializer
+        yield from (sparse.values for sparse in one.sparse_initializer)
 
 
 def constants(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
-    """Yield each tensor that the nodes, or those of their subgraphs, carry as an attribute."""
+    """Yield each tensor that one of the nodes carries as an attribute."""
     for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):
@@ -72,25 +70,38 @@ def constants(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
             yield from attribute.tensors
             if attribute.HasField("sparse_tensor"):
                 yield attribute.sparse_tensor.values
-        for inner in subgraphs(node):
-            yield from constants(inner.node)
+            yield from (sparse.values for sparse in attribute.sparse_tensors)
 
 
 def large_constants(graph: GraphProto) -> Iterator[TensorProto]:
     """Yield each tensor of several elements that a node carries: weights, in some exports."""
-    return (tensor for tensor in constants(graph.node) if elements(tensor) > 1)
+    nodes = (node for one in graphs(graph) for node in one.node)
+    return (tensor for tensor in constants(nodes) if elements(tensor) > 1)
 
 
 def stored_tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Yield every tensor that the model stores, however deep; indices of sparse ones not."""
-    yield from initializers(model.graph)
-    yield from constants(model.graph.node)
+    for graph in _roots(model):
+        yield from initializers(graph)
+    yield from constants(all_nodes(model))
+
+
+def all_nodes(model: ModelProto) -> Iterator[NodeProto]:
+    """Yield every node of a model: of its graphs, their subgraphs and its functions."""
+    for graph in _roots(model):
+        yield from (node for one in graphs(graph) for node in one.node)
     for function in model.functions:
-        yield from constants(function.node)
-    for training in model.training_info:
-        for graph in (training.initialization, training.algorithm):
-            yield from initializers(graph)
-            yield from constants(graph.node)
+        for node in function.node:
+            yield node
+            yield from (inner for g in subgraphs(node) for one in graphs(g) for inner in one.node)
+
+
+def graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """Yield a graph and all the graphs within it."""
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from graphs(inner)
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -200,6 +211,14 @@ def forget_large(model: ModelProto, folder: Path) -> None:
                 tensor.raw_data = file.read(stored_bytes(tensor))
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
+
+
+def _roots(model: ModelProto) -> Iterator[GraphProto]:
+    """Yield the graphs that a model holds itself: what it computes, and how it was trained."""
+    yield model.graph
+    for training in model.training_info:
+        yield training.initialization
+        yield training.algorithm
 
 
 def _check_readable(path: Path) -> None:
