@@ -12,6 +12,7 @@ from xbench.units import format_s, format_share
 if TYPE_CHECKING:
     from xbench.result import CellResult, Run
 
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BOUNDARIES = {
     "host": "NumPy in, NumPy out",
     "device": "inputs and outputs on the device",
@@ -38,15 +39,19 @@ def _model(model: Mapping[str, Any]) -> str:
     parts = [
         clean(model.get("name") or ""),
         f"opset {model['opset']}" if model.get("opset") else "",
-        _millions(model.get("parameters"), 1e6, "M parameters"),
-        _millions(model.get("flops"), 1e9, "GFLOP an inference"),
+        _counted(model.get("parameters"), " parameters"),
+        _counted(model.get("flops"), "FLOP an inference"),
         f"sha256 {sha256[:12]}" if sha256 else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
-def _millions(count: float | None, size: float, unit: str) -> str:
-    return "" if count is None else f"{count / size:.3g} {unit}"
+def _counted(count: float | None, of: str) -> str:
+    """Return a count with three digits and a prefix, such as ``3.5 M parameters``."""
+    if count is None:
+        return ""
+    size, prefix = next((one for one in _PREFIXES if count >= one[0]), (1.0, ""))
+    return f"{count / size:.3g} {prefix}{of if prefix else of.lstrip()}"
 
 
 def _machine(host: Mapping[str, Any], ran: list[CellResult]) -> str:

@@ -58,6 +58,23 @@ def test_conditions_name_the_machine_and_the_effort() -> None:
     assert "60 in 5 launches a row, 92% quiet, seed 7, 1 min 58 s in all" in text
 
 
+@pytest.mark.parametrize(
+    ("parameters", "flops", "said"),
+    [
+        (3_504_872, 601_000_000, "3.5 M parameters, 601 MFLOP an inference"),
+        (262_144, None, "262 k parameters"),
+        (12, 0, "12 parameters, 0 FLOP an inference"),
+        (None, None, "model toy\n"),
+    ],
+)
+def test_a_model_is_sized_with_a_fitting_prefix(
+    parameters: int | None, flops: int | None, said: str
+) -> None:
+    model = {"name": "toy", "parameters": parameters, "flops": flops}
+    text = render(run_of((), model=model, host={}, spec={}, timing={}))
+    assert said in re.sub(r" +", " ", text)
+
+
 def test_rounds_that_the_verdict_leaves_out_are_reported() -> None:
     a, b = cell(0, "a", 1e6, 1), cell(1, "b", 1e6, 2)
     pair = versus(a, b, interval(1.05), "faster", quiet_share=0.8, disturbed_ratio=0.91)
