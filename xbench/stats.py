@@ -7,17 +7,19 @@ parent would slow the next epoch of the process that is measured.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
-from math import ceil, exp, inf, log, sqrt
+from math import ceil, exp, floor, inf, isfinite, log1p, sqrt
 from statistics import fmean, median, variance
 from typing import TypeVar
 
+from xbench.medians import median_variance
 from xbench.result import PERCENTILES, Interval, Latency, Verdict
 
 K = TypeVar("K", bound=Hashable)
 
-REGIME_GAP = 1.25  # rounds whose canary took this much longer than the quiet mode are disturbed
+QUIET_FACTOR = 1.25  # a quiet canary scatters by a tenth; a shared core costs it half and more
 FEWEST_QUIET = 4
 LEAST_QUIET_SHARE = 0.2
 
@@ -33,13 +35,13 @@ def percentile(values: Sequence[float], q: float) -> float:
     """
     if not values or not 0 <= q <= 100:
         raise ValueError(f"need values and 0 <= q <= 100, got {len(values)} values, {q=}")
-    return _sorted_percentile(sorted(values), q)
+    return _percentile(sorted(values), q)
 
 
-def _sorted_percentile(ordered: Sequence[float], q: float) -> float:
+def _percentile(ordered: Sequence[float], q: float) -> float:
     low, fraction = divmod((len(ordered) - 1) * q / 100, 1)
     below, above = ordered[int(low)], ordered[min(int(low) + 1, len(ordered) - 1)]
-    return below + (above - below) * fraction
+    return min(above, below + (above - below) * fraction)  # rounding must not pass the neighbour
 
 
 @lru_cache
@@ -49,18 +51,24 @@ def samples_needed(q: float, confidence: float = 0.99) -> int:
     The smallest n for which at most one of n samples lies beyond the percentile with a
     probability of at most ``1 - confidence``: 64 for p90, 130 for p95, 662 for p99, 6636 for
     p99.9, as in the early stopping of MLPerf LoadGen.
-    """
-    beyond = 1 - q / 100
 
-    def at_most_one(n: int) -> float:
-        return (1 - beyond) ** n + n * beyond * (1 - beyond) ** (n - 1)
+    Args:
+        q: Percentile, from 50 to below 100.
+        confidence: Between 0 and 1, both excluded.
+    """
+    if not (50 <= q < 100 and 0 < confidence < 1):
+        raise ValueError(f"need 50 <= q < 100 and 0 < confidence < 1, got {q=}, {confidence=}")
+    below = q / 100
+
+    def enough(n: int) -> bool:
+        return below**n + n * (1 - below) * below ** (n - 1) <= 1 - confidence
 
     low, high = 1, 2
-    while at_most_one(high) > 1 - confidence:
+    while not enough(high):
         low, high = high, 2 * high
     while low + 1 < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if at_most_one(middle) <= 1 - confidence else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 
@@ -72,30 +80,46 @@ def percentile_interval(
     The bounds are order statistics: the number of samples below a percentile is binomial,
     whatever the distribution. None with fewer than `samples_needed` samples.
     """
-    return _sorted_interval(sorted(values), q, confidence)
+    return _percentile_interval(sorted(values), q, confidence)
 
 
-def _sorted_interval(ordered: Sequence[float], q: float, confidence: float) -> Interval | None:
-    from scipy.special import bdtrik
-
+def _percentile_interval(ordered: Sequence[float], q: float, confidence: float) -> Interval | None:
     n = len(ordered)
     if n < samples_needed(q, confidence):
         return None
-    # bdtrik inverts the binomial distribution: the k with P(Bin(n, q) <= k) = confidence
-    high = min(n - 1, ceil(float(bdtrik(confidence, n, q / 100))))
-    low = max(0, ceil(float(bdtrik(1 - confidence, n, q / 100))) - 1)
-    return Interval(_sorted_percentile(ordered, q), ordered[low], ordered[high])
+    low, high = _bounding_ranks(n, q, confidence)
+    return Interval(_percentile(ordered, q), ordered[low], ordered[high])
+
+
+@lru_cache
+def _bounding_ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
+    """Return the places, from 0, of the order statistics that bound the percentile.
+
+    ``bdtrik`` inverts the binomial distribution: with B samples of n below the percentile, it
+    gives the k with P(B <= k) = p, of which the next whole number on the safe side is taken.
+    """
+    from scipy.special import bdtrik
+
+    high = ceil(float(bdtrik(confidence, n, q / 100)))
+    low = floor(float(bdtrik(1 - confidence, n, q / 100)))
+    return max(low, 0), min(high, n - 1)
 
 
 def latency(values_ns: Sequence[float]) -> Latency:
-    """Return the summary of latencies, in nanoseconds; a percentile without proof is None."""
+    """Return the summary of latencies, in nanoseconds; a percentile without proof is None.
+
+    Args:
+        values_ns: At least one latency.
+    """
     ordered = sorted(values_ns)
     return Latency(
         n=len(ordered),
         mean=fmean(ordered),
         min=ordered[0],
         max=ordered[-1],
-        percentiles={name: _sorted_interval(ordered, q, 0.99) for name, q in PERCENTILES.items()},
+        percentiles={
+            name: _percentile_interval(ordered, q, 0.99) for name, q in PERCENTILES.items()
+        },
         needed={name: samples_needed(q) for name, q in PERCENTILES.items()},
     )
 
@@ -104,39 +128,37 @@ def launch_interval(by_launch: Sequence[Sequence[float]], confidence: float = 0.
     """Return the mean over launches of each launch's median round, with its interval.
 
     Launches are the replicate: the interval is Student's t over their medians, with launches
-    less one degrees of freedom, and never narrower than the rounds within the launches alone
-    would make it. With one launch only the rounds speak. The median, since a neighbour's burst
-    makes a few rounds arbitrarily bad.
+    less one degrees of freedom. It is never narrower than the rounds within the launches would
+    make it by themselves, since a few launches may agree by chance; with one launch only the
+    rounds speak. Simulated with the medians of 8 to 16 rounds and launches that differ by half
+    or more of what rounds do, it holds the truth in 96 to 99 % of runs, where the pooled rounds'
+    own interval does in 2 to 83 %.
+
+    The median, since disturbed rounds err to one side: with a quarter of them off by ten times
+    the noise, its error is half that of a mean that trims 20 % off each end; with normal noise
+    and launches that differ, it loses 4 %.
 
     Args:
-        by_launch: For each launch the values of its rounds, in one unit; at least one value.
+        by_launch: For each launch the values of its rounds, oldest first, in one unit.
         confidence: Probability that the interval holds the true value.
+
+    Returns:
+        The interval; its bounds are infinite where there is one value, which tells no spread.
     """
-    launches = [list(rounds) for rounds in by_launch if rounds]
+    launches = [rounds for rounds in by_launch if rounds]
+    if not launches:
+        raise ValueError("an interval needs at least one round")
     centres = [median(rounds) for rounds in launches]
-    count = len(centres)
-    within = sqrt(sum(_median_variance(rounds) for rounds in launches)) / count
-    between = sqrt(variance(centres) / count) if count > 1 else 0.0
-    freedom = count - 1 if count > 1 else max(1, len(launches[0]) - 1)
-    half = _student(confidence, freedom) * max(between, within)
-    centre = fmean(centres)
+    centre, count = fmean(centres), len(centres)
+    freedom = sum(map(len, launches)) - count
+    half = 0.0 if count + freedom > 1 else inf
+    if freedom:
+        within = sqrt(sum(map(median_variance, launches))) / count
+        half = _student(confidence, freedom) * within
+    if count > 1:
+        between = sqrt(variance(centres) / count)
+        half = max(half, _student(confidence, count - 1) * between)
     return Interval(centre, centre - half, centre + half)
-
-
-def _median_variance(values: Sequence[float]) -> float:
-    """Return the variance of the median: pi/2 of the mean's, its scale from the middle half.
-
-    The interquartile range over 1.349 estimates a normal's standard deviation and is deaf to
-    the tails. Fewer than four values have no quartiles; their variance serves.
-    """
-    n = len(values)
-    if n < 2:
-        return 0.0
-    if n < 4:
-        return variance(values) / n
-    ordered = sorted(values)
-    spread = (_sorted_percentile(ordered, 75) - _sorted_percentile(ordered, 25)) / 1.349
-    return 1.5708 * spread * spread / n
 
 
 @lru_cache
@@ -149,27 +171,45 @@ def _student(confidence: float, freedom: int) -> float:
 def ratio_interval(
     log_ratios_by_launch: Sequence[Sequence[float]], confidence: float = 0.95
 ) -> Interval:
-    """Return a ratio with its interval, from the logarithms of the ratios of the rounds."""
+    """Return a ratio with its interval, from the logarithms of the ratios of the rounds.
+
+    Args:
+        log_ratios_by_launch: As in `launch_interval`.
+        confidence: Probability that the interval holds the true ratio.
+
+    Returns:
+        The interval; from 0 to infinity where a single round tells no spread.
+    """
     logs = launch_interval(log_ratios_by_launch, confidence)
     return Interval(exp(logs.value), _exp(logs.low), _exp(logs.high))
 
 
 def _exp(value: float) -> float:
-    return exp(min(value, 700.0))  # the largest power of e that a float holds
+    return exp(value) if value < 709 else inf  # e to the 710 is more than a float holds
 
 
 def half_width(ratio: Interval) -> float:
-    """Return the relative half-width of a ratio's interval: 0.01 is one per cent."""
-    if ratio.low <= 0:
+    """Return the half-width of a ratio's interval as a share: 0.01 is one per cent.
+
+    Half of what the upper bound is above the lower one, relative to the lower one: the same for
+    a ratio and for its inverse.
+    """
+    if ratio.low <= 0 or not isfinite(ratio.high):
         return inf
-    return _exp((log(ratio.high) - log(ratio.low)) / 2) - 1
+    return (ratio.high / ratio.low - 1) / 2
 
 
 def verdict(ratio: Interval | None, margin: float) -> Verdict:
     """Return what the interval of a ratio allows to be said.
 
-    With a margin of twice the half-width that a run aims at, a run that reaches its aim is
-    always decided: an interval that narrow which holds 1 lies within the margin.
+    With a margin of twice the half-width that a run aims at, a run that reaches its aim always
+    ends decided. An interval with a half-width of w that holds 1 has ``high / low <= 1 + 2w``;
+    as ``low <= 1 <= high``, neither bound is further from 1 than the factor ``1 + 2w``, so it
+    is a tie. One that does not hold 1 is a tie, or faster, or slower.
+
+    Args:
+        ratio: Baseline latency over candidate latency; None where it is not known.
+        margin: By how much, as a share, two rows may differ and still be as good as equal.
     """
     if ratio is None:
         return Verdict.UNDETERMINED
@@ -183,43 +223,50 @@ def verdict(ratio: Interval | None, margin: float) -> Verdict:
 def seconds_needed(ratio: Interval, target: float, spent_s: float) -> float:
     """Return about how many more seconds bring the half-width to ``target``.
 
-    An interval narrows with the square root of the time.
+    An interval's width, on the logarithmic scale, falls with the square root of the time.
+    Infinite where the width is not known.
     """
     width = half_width(ratio)
-    if width == inf:
+    if not isfinite(width):
         return inf
-    return max(0.0, spent_s * ((width / target) ** 2 - 1))
+    return max(0.0, spent_s * ((log1p(2 * width) / log1p(2 * target)) ** 2 - 1))
 
 
 def quiet_rounds(canary_ns: Mapping[K, float]) -> frozenset[K]:
     """Return the rounds in which the machine was undisturbed, as the canary's time tells.
 
-    The quiet mode is the lower quartile's neighbourhood: the machine's fast regime, even if
-    most rounds were slow, yet no single lucky round. Where fewer than a fifth of the rounds
-    would be quiet, no regime can be told, and all are returned.
+    The quiet regime is the lowest stretch, a factor of 1.25 wide, that holds at least a fifth of
+    the rounds and four: lucky rounds below it are too few to be one. Rounds up to 1.25 times its
+    median are quiet. Where there is no such stretch, no regime can be told, and all are
+    returned; so are all where the canary hardly varies.
+
+    Args:
+        canary_ns: The canary's time in each round, in nanoseconds: its worst.
     """
-    if not canary_ns:
-        return frozenset()
     ordered = sorted(canary_ns.values())
-    mode = _sorted_percentile(ordered, 25)
-    quiet = frozenset(key for key, time in canary_ns.items() if time <= REGIME_GAP * mode)
-    enough = len(quiet) >= max(FEWEST_QUIET, LEAST_QUIET_SHARE * len(ordered))
-    return quiet if enough else frozenset(canary_ns)
+    fewest = max(FEWEST_QUIET, ceil(LEAST_QUIET_SHARE * len(ordered)))
+    for start, time_ns in enumerate(ordered):
+        end = bisect_right(ordered, QUIET_FACTOR * time_ns)
+        if end - start >= fewest:
+            most_ns = QUIET_FACTOR * median(ordered[start:end])
+            return frozenset(key for key, time_ns in canary_ns.items() if time_ns <= most_ns)
+    return frozenset(canary_ns)
 
 
 def ranks(p50: Mapping[int, float], verdicts: Mapping[tuple[int, int], Verdict]) -> dict[int, int]:
     """Return competition ranks (1, 1, 3) by id, the smallest p50 first.
 
     A row shares the rank of its group's leader unless it was told apart from the leader.
+
+    Args:
+        p50: What to rank by, by id.
+        verdicts: By pair of ids, in either order; a pair that is missing was not told apart.
     """
-    open_verdicts = {Verdict.TIE, Verdict.UNDETERMINED}
+    apart = {Verdict.FASTER, Verdict.SLOWER}
     found: dict[int, int] = {}
     leader: int | None = None
-    for place, row in enumerate(sorted(p50, key=lambda one: p50[one]), 1):
-        said = None
-        if leader is not None:
-            said = verdicts.get((leader, row)) or verdicts.get((row, leader))
-        if leader is None or said not in open_verdicts:
+    for place, row in enumerate(sorted(p50, key=lambda one: (p50[one], one)), 1):
+        if leader is None or {verdicts.get((leader, row)), verdicts.get((row, leader))} & apart:
             leader, found[row] = row, place
         else:
             found[row] = found[leader]
