@@ -37,7 +37,7 @@ class Canary:
         return {}
 
     def sing(self, _job: Message) -> Message:
-        """Return the median time of a few products, in nanoseconds; the first one is not counted."""
+        """Return the median time of a few products, in nanoseconds; the first is not counted."""
         times_ns = []
         for _ in range(PRODUCTS + 1):
             start_ns = perf_counter_ns()

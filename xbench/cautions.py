@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
-from typing import Any
 
 from xbench.plan import Cell, Spec
 from xbench.result import Caution, Interval, Parity
@@ -101,16 +100,13 @@ def row_cautions(evidence: RowEvidence) -> tuple[Caution, ...]:
     """Return the doubts about one row, the gravest first."""
     if not evidence.launched or not evidence.epochs:
         return ()
-    return _found(evidence, ROW_RULES)
+    said = ((code, rule(evidence)) for code, rule in ROW_RULES.items())
+    return tuple(Caution(code.value, *words) for code, words in said if words)
 
 
 def run_cautions(evidence: RunEvidence) -> tuple[Caution, ...]:
     """Return the doubts about the whole run, the gravest first."""
-    return _found(evidence, RUN_RULES)
-
-
-def _found(evidence: Any, rules: Mapping[Code, Callable[[Any], tuple[str, str] | None]]) -> Any:
-    said = ((code, rule(evidence)) for code, rule in rules.items())
+    said = ((code, rule(evidence)) for code, rule in RUN_RULES.items())
     return tuple(Caution(code.value, *words) for code, words in said if words)
 
 
@@ -164,14 +160,19 @@ def _fallback(row: RowEvidence) -> Words:
 def _parity_degenerate(row: RowEvidence) -> Words:
     if row.parity.status != "degenerate":
         return None
-    text = f"the model's outputs carry no information ({row.parity.reason}): agreement means nothing"
+    text = (
+        f"the model's outputs carry no information ({row.parity.reason}): agreement means nothing"
+    )
     return text, "Use trained weights, or real inputs with --inputs"
 
 
 def _parity_not_checked(row: RowEvidence) -> Words:
     if row.parity.status != "not_checked":
         return None
-    return f"outputs were not compared: {row.parity.reason}", "Install onnxruntime: it is the reference"
+    return (
+        f"outputs were not compared: {row.parity.reason}",
+        "Install onnxruntime: it is the reference",
+    )
 
 
 def _parity_stand_in(row: RowEvidence) -> Words:
@@ -185,7 +186,8 @@ def _not_steady(row: RowEvidence) -> Words:
     unsteady = sum(not one.steady for one in row.launched)
     if 2 * unsteady <= len(row.launched):
         return None
-    text = f"latency was still falling when warm-up ended in {unsteady} of {len(row.launched)} launches"
+    launches = len(row.launched)
+    text = f"latency still fell when warm-up ended, in {unsteady} of {launches} launches"
     return text, "" if not row.spec.quick else "Leave out --quick"
 
 
@@ -203,7 +205,7 @@ def _unstable(row: RowEvidence) -> Words:
     spread = (middles[-1 - quarter] - middles[quarter]) / median(middles)
     if spread <= UNSTABLE_SPREAD:
         return None
-    text = f"its own p50 moved by {spread:.0%} between rounds; the ratios, taken within rounds, move less"
+    text = f"its own p50 moved by {spread:.0%} between rounds; ratios, taken within them, move less"
     return text, "Close other programs, or pin the clock"
 
 
@@ -270,7 +272,7 @@ def _nonfinite_weights(run: RunEvidence) -> Words:
 def _denormal_weights(run: RunEvidence) -> Words:
     if not run.denormals:
         return None
-    text = f"{run.denormals} weights are denormal numbers, which some runtimes flush and others crawl on"
+    text = f"{run.denormals} weights are denormal: some runtimes flush them, others crawl on them"
     return text, "Set tiny weights to zero before the export"
 
 
@@ -283,7 +285,10 @@ def _input_doubtful(run: RunEvidence) -> Words:
 def _quick(run: RunEvidence) -> Words:
     if not run.spec.quick:
         return None
-    return "a first look: few launches and wide intervals", "Leave out --quick for a verdict to act on"
+    return (
+        "a first look: few launches and wide intervals",
+        "Leave out --quick for a verdict to act on",
+    )
 
 
 def _single_launch(run: RunEvidence) -> Words:

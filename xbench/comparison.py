@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from xbench.plan import Cell, Spec, plan_cells
 from xbench.progress import Progress, Silent
 from xbench.registry import expand
 from xbench.result import Run
-from xbench.samples import Samples
 from xbench.store import FORMAT, RunFolder, read_run, read_samples
 from xbench.summary import Measured, summarise
+from xbench.weights import weights_health
 
 
 def compare(
@@ -69,7 +69,9 @@ def run(
         KeyboardInterrupt: At the second Ctrl-C; no worker is left.
     """
     hears = progress or Silent()
-    with Interrupts(lambda: hears.note("Stopping: this turn ends, then the report follows.")) as stop:
+    with Interrupts(
+        lambda: hears.note("Stopping: this turn ends, then the report follows.")
+    ) as stop:
         return _Comparison(spec, out, resume, hears, stop).run()
 
 
@@ -136,6 +138,7 @@ class _Comparison:
             samples=samples,
             parities=judge(folder, cells, missing),
             inputs=info,
+            weights=weights_health(model.path),
             host=host,
             spent_s=measured_s - reference_s,
             resumed=self._resumed,

@@ -21,7 +21,7 @@ from xbench.process import WorkerProcess
 from xbench.progress import Progress, Standing
 from xbench.result import Interval, Status
 from xbench.rounds import Rounds
-from xbench.samples import Epoch, Failure, Launched, Samples
+from xbench.samples import Epoch, Failure, Samples
 from xbench.stats import half_width, williams
 from xbench.store import RunFolder
 from xbench.wire import Message

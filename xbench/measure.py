@@ -60,9 +60,7 @@ def measure(
     return latencies_ns
 
 
-def warm_up(
-    session: Session, max_s: float, clock: Callable[[], int] = perf_counter_ns
-) -> WarmUp:
+def warm_up(session: Session, max_s: float, clock: Callable[[], int] = perf_counter_ns) -> WarmUp:
     """Return how the bound session warmed up: until its latency falls no more.
 
     Latency is judged by windows of at least 100 ms and three inferences. It has settled when two

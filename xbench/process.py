@@ -193,7 +193,9 @@ class WorkerProcess:
         else:
             how = f"the worker left with exit status {code}"
         last = self.last_line()
-        return WorkerCrashedError(how + (f" ({last})" if last else ""), "Its log is in the run folder")
+        return WorkerCrashedError(
+            how + (f" ({last})" if last else ""), "Its log is in the run folder"
+        )
 
     def last_line(self) -> str:
         """Return the last line that the worker printed, shortened; empty if none."""

@@ -35,10 +35,18 @@ class Rounds:
         """Return the rounds that ``cell`` took part in."""
         return frozenset(self._log_p50.get(cell, ()))
 
+    def every(self) -> frozenset[Round]:
+        """Return all rounds."""
+        return frozenset(key for rounds in self._log_p50.values() for key in rounds)
+
+    @property
+    def has_canary(self) -> bool:
+        """Return whether any round can be told quiet from disturbed."""
+        return bool(self._canary_ns)
+
     def quiet(self) -> frozenset[Round]:
         """Return the rounds in which the machine was undisturbed, as the canary tells."""
-        every = frozenset(key for rounds in self._log_p50.values() for key in rounds)
-        unknown = every - self._canary_ns.keys()
+        unknown = self.every() - self._canary_ns.keys()
         return quiet_rounds(self._canary_ns) | unknown
 
     def ratio(

@@ -1,4 +1,4 @@
-"""The harness measured by itself, on this machine: what it adds, and what it says of no difference."""
+"""The harness measured on this machine: what it adds, and what it says of no difference."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ class RunFolder:
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a whole file by rename; a full disk is kept in `problem`."""
         try:
-            write_atomically(self.path / name, json.dumps(document, indent=1) + "\n")
+            write_atomically(
+                self.path / name, json.dumps(document, indent=1, allow_nan=False) + "\n"
+            )
         except OSError as error:
             self._failed(error)
 

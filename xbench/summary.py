@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from math import isfinite
 from statistics import fmean
 from typing import Any
 
+from xbench.cautions import RowEvidence, RunEvidence, row_cautions, run_cautions
 from xbench.inputs import InputsInfo
 from xbench.model import Model
 from xbench.plan import Cell, Spec
@@ -16,6 +18,7 @@ from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Sta
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency, launch_interval, ranks, seconds_needed, verdict
+from xbench.weights import WeightsHealth
 
 TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
 
@@ -27,6 +30,7 @@ class Measured:
     Attributes:
         parities: By cell id.
         inputs: What is doubtful about the inputs.
+        weights: What is doubtful about the weights.
         spent_s: Seconds from the first worker's start to the last one's end.
         resumed: Whether an earlier run was taken up again.
         unsaved: Why the last samples are not on the disk, or None.
@@ -38,6 +42,7 @@ class Measured:
     samples: Samples
     parities: Mapping[int, Parity]
     inputs: InputsInfo
+    weights: WeightsHealth
     host: Mapping[str, Any]
     spent_s: float
     resumed: bool = False
@@ -79,14 +84,38 @@ def summarise(measured: Measured) -> Summary:
     """Return what the samples say."""
     rounds = Rounds(measured.samples.epochs)
     found = rows(measured, rounds)
-    return Summary(found, comparisons(measured, found, rounds), ())
+    compared = comparisons(measured, found, rounds)
+    return Summary(found, compared, run_cautions(_run_evidence(measured, compared, rounds)))
+
+
+def _run_evidence(
+    measured: Measured, compared: Sequence[Comparison], rounds: Rounds
+) -> RunEvidence:
+    every = rounds.every()
+    quiet = len(rounds.quiet()) / len(every) if every else None
+    load, cpus = measured.host.get("load_average"), measured.cells[0].limits.cpus
+    return RunEvidence(
+        spec=measured.spec,
+        launches=len({launch for launch, _ in every}),
+        ratios=tuple(one.ratio for one in compared if one.ratio),
+        quiet_share=quiet if rounds.has_canary else None,
+        load_share=load[0] / len(cpus) if load and cpus else None,
+        denormals=measured.weights.denormals,
+        nonfinite=measured.weights.nonfinite,
+        input_doubts=measured.inputs.doubts,
+        resumed=measured.resumed,
+        unsaved=measured.unsaved,
+    )
 
 
 def rows(measured: Measured, rounds: Rounds) -> tuple[CellResult, ...]:
     """Return a row for every cell, in the order of the cells, ranked within its batch size."""
     quiet = rounds.quiet()
-    bare = [_row(measured, cell, of_cell(measured.samples, cell.id, quiet)) for cell in measured.cells]
-    return tuple(replace(row, rank=rank) for row, rank in zip(bare, _ranks(measured, bare, rounds)))
+    bare = [
+        _row(measured, cell, of_cell(measured.samples, cell.id, quiet)) for cell in measured.cells
+    ]
+    order = _ranks(measured, bare, rounds)
+    return tuple(replace(row, rank=rank) for row, rank in zip(bare, order, strict=True))
 
 
 def comparisons(
@@ -120,7 +149,22 @@ def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
         rounds=len(own.epochs),
     )
     row = _with_launches(row, own.launched) if own.launched else row
-    return _with_latency(row, own.quiet) if own.epochs else row
+    row = _with_latency(row, own.quiet) if own.epochs else row
+    return replace(row, cautions=row_cautions(_row_evidence(measured, cell, own, row)))
+
+
+def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) -> RowEvidence:
+    share = 0.0
+    if row.latency_ns and row.overhead_ns:
+        share = row.overhead_ns / row.latency_ns.mean
+    return RowEvidence(
+        spec=measured.spec,
+        cell=cell,
+        launched=own.launched,
+        epochs=own.epochs,
+        parity=row.parity,
+        overhead_share=share,
+    )
 
 
 def _status(measured: Measured, cell: Cell, own: OfCell) -> tuple[Status, str | None, str | None]:
@@ -170,8 +214,13 @@ def _with_latency(row: CellResult, epochs: Sequence[Epoch]) -> CellResult:
     return replace(
         row,
         latency_ns=latency([one for epoch in epochs for one in epoch.latencies_ns]),
-        throughput_per_s=launch_interval(list(by_launch.values())),
+        throughput_per_s=_bounded(launch_interval(list(by_launch.values()))),
     )
+
+
+def _bounded(interval: Interval) -> Interval | None:
+    """Return the interval, or None where one value told no spread."""
+    return interval if isfinite(interval.low) and isfinite(interval.high) else None
 
 
 def _comparison(measured: Measured, first: Cell, second: Cell, rounds: Rounds) -> Comparison:
@@ -203,9 +252,7 @@ def _value(interval: Interval | None) -> float | None:
     return interval.value if interval else None
 
 
-def _ranks(
-    measured: Measured, results: Sequence[CellResult], rounds: Rounds
-) -> list[int | None]:
+def _ranks(measured: Measured, results: Sequence[CellResult], rounds: Rounds) -> list[int | None]:
     """Rank by the paired ratios, not by each row's own p50: those saw the same disturbances."""
     ranked: dict[int, int] = {}
     for group in {cell.group for cell in measured.cells}:

@@ -122,7 +122,7 @@ def answer(handler: Callable[[Message], Message], job: Message) -> Message:
     """Return the handler's reply; whatever it raises becomes a reply too."""
     try:
         return handler(job)
-    except BaseException as error:  # noqa: BLE001 -- the worker's boundary: the parent must hear
+    except BaseException as error:  # the worker's boundary: the parent must hear of it
         traceback.print_exc()
         sys.stderr.flush()
         return failure(error)
@@ -154,7 +154,7 @@ def die_with_parent() -> None:
 
 
 def volunteer_for_the_oom_killer() -> None:
-    """Have the kernel, when memory runs out, end this process before the parent with its samples."""
+    """Have the kernel, when memory runs out, end this process before its parent."""
     with suppress(OSError):  # a hardened container may hide the file
         Path("/proc/self/oom_score_adj").write_text("1000")
 
