@@ -108,12 +108,16 @@ def _rounds(run: Run) -> str:
     quiet = [one.quiet_share for one in run.comparisons if one.quiet_share is not None]
     total_s = run.timing.get("total_s")
     parts = [
-        f"{_range(rounds)} in {_range(launches)} launches a row",
+        f"{_range(rounds)} in {_range(launches)} {_launches(launches)} a row",
         f"{format_share(min(quiet))} quiet" if quiet else "",
         f"seed {run.spec['seed']}" if run.spec.get("seed") is not None else "",
         f"{format_s(total_s)} in all" if total_s else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _launches(numbers: list[int]) -> str:
+    return "launch" if max(numbers) == 1 else "launches"
 
 
 def _disturbed(run: Run) -> str:

@@ -61,7 +61,8 @@ def decimals(interval: Interval, most_digits: int = MOST_DIGITS) -> int:
     if not math.isfinite(half) or not math.isfinite(largest) or largest == 0:
         return 0
     by_digits = most_digits - 1 - math.floor(math.log10(largest))
-    return min(by_digits, -math.floor(math.log10(half))) if half > 0 else by_digits
+    # The digit of half the half-width: one digit of a half-width of 0.19 would lose half of it.
+    return min(by_digits, -math.floor(math.log10(half / 2))) if half > 0 else by_digits
 
 
 def fixed(value: float, places: int) -> str:

@@ -36,8 +36,3 @@ def listed(names: list[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 round`` or ``12 rounds``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

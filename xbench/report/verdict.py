@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xbench.report.numbers import inverse, ratio_bounds, within_text
-from xbench.report.text import clean, counted, listed
+from xbench.report.text import clean, listed
 from xbench.report.view import Group, groups
 from xbench.result import Comparison, Interval, Run, Verdict
+from xbench.units import format_s
 
 _STEP_S = 10  # an estimate of seconds is no better than this
 
@@ -101,7 +102,7 @@ def _more_time(one: Comparison, spec: Mapping[str, Any]) -> str:
         return ""
     needed_s = _rounded_up(one.needed_s)
     budget_s = spec.get("time_budget_s")
-    text = f": about {counted(needed_s, 'second')} more would decide it"
+    text = f": about {format_s(needed_s)} more would decide it"
     return f"{text} (--time-budget {_rounded_up(budget_s + needed_s)}s)" if budget_s else text
 
 

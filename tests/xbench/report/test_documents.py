@@ -92,7 +92,7 @@ def test_every_line_of_a_markdown_table_has_all_its_cells(run: Run) -> None:
 def test_markdown_has_the_verdict_and_both_tables() -> None:
     text = markdown.render(typical())
     assert "**openvino is 1.17 to 1.21 times as fast as onnxruntime" in text
-    assert "| 1 | `openvino` | 2026.4.1 | 4.12 ms | needs 662 | 243 |" in text
+    assert "| 1 | `openvino` | 2026.4.1 | 4.120 ms | needs 662 | 243 |" in text
     assert "| `tensorflow` | unavailable | tensorflow is not installed. |" in text
     assert "- rounds: 60 in 5 launches" in text
 

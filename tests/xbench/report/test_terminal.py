@@ -22,7 +22,7 @@ def line_with(text: str, word: str) -> str:
 
 def test_a_row_reads_from_rank_to_agreement() -> None:
     row = line_with(render(typical()), "openvino")
-    assert re.match(r"1 +openvino +4.12 ms +needs 662 +243 +1.19 \[1.17, 1.21\] +agree$", row)
+    assert re.match(r"1 +openvino +4.120 ms +needs 662 +243 +1.19 \[1.17, 1.21\] +agree$", row)
 
 
 def test_rows_stand_by_rank_and_ties_share_one() -> None:
@@ -43,7 +43,7 @@ def test_rows_that_may_not_be_compared_stand_below_with_reason_and_fix() -> None
     assert "tensorflow  unavailable" in below
     assert "tensorflow is not installed." in below
     assert "pip install 'xbench[tensorflow]'." in below
-    assert "acme  parity failed  (measured p50 3.00 ms, not to be compared)" in below
+    assert "acme  parity failed  (measured p50 3.000 ms, not to be compared)" in below
     assert "output 'logits' differs by 0.031 of its largest value." in below
 
 

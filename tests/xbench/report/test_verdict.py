@@ -26,7 +26,7 @@ def test_a_difference_too_small_to_matter_is_not_called_invisible() -> None:
 
 def test_an_open_question_names_the_time_and_the_option_that_close_it() -> None:
     [text] = verdicts(typical())
-    assert "about 40 seconds more would decide it (--time-budget 140s)" in text
+    assert "about 40 s more would decide it (--time-budget 140s)" in text
 
 
 def test_an_open_question_that_time_does_not_close_promises_nothing() -> None:
