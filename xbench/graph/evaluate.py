@@ -19,7 +19,7 @@ from xbench.graph.fold import can_fold, evaluated
 from xbench.graph.partial import RULES, Entries, entries_of, reshape_target
 from xbench.graph.plain import UNKNOWN, Array, Graph, Node, Value, without_dead_nodes
 from xbench.graph.read import read_model, tensor_array
-from xbench.graph.types import attributes_of, infer, schema_of, type_of, value_of
+from xbench.graph.types import attributes_of, infer, schema_of, tells, type_of, value_of
 
 
 def evaluate(model: onnx.ModelProto | Path | str, shapes: Shapes | None = None) -> Graph:
@@ -118,7 +118,7 @@ class _Evaluation:
             if self._known(node, attributes):
                 return
         for name in node.output:
-            if name not in self._types and name in declared:
+            if name not in self._types and name in declared and tells(declared[name]):
                 self._types[name] = declared[name]
         version = schema.since_version if schema else self._opsets.get(node.domain, 1)
         self._emit(node, attributes, version)

@@ -72,12 +72,19 @@ def infer(
     }
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
-        return shape_inference.infer_node_outputs(
+        found = shape_inference.infer_node_outputs(
             schema, node, dict(known), data, opset_imports=imports
         )
     except (shape_inference.InferenceError, RuntimeError) as error:
         text = str(error).strip().splitlines()[0]
         raise ModelError(f"node {node.name!r} ({node.op_type}) does not fit: {text}") from error
+    return {name: typed for name, typed in found.items() if tells(typed)}
+
+
+def tells(typed: onnx.TypeProto) -> bool:
+    """Return whether a type is more than a blank that stands for an unknown one."""
+    kind = typed.WhichOneof("value")
+    return kind is not None and (kind != "tensor_type" or typed.tensor_type.elem_type != 0)
 
 
 def value_of(typed: onnx.TypeProto) -> Value:

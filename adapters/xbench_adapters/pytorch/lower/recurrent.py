@@ -27,9 +27,12 @@ class Recurrent(nn.Module):
     `torch.compile(fullgraph=True)` takes the functions but not the modules.
     """
 
-    def __init__(self, kind: str, weights: list[nn.Parameter], *, bidirectional: bool) -> None:
+    def __init__(
+        self, kind: str, weights: list[nn.Parameter], *, biased: bool, bidirectional: bool
+    ) -> None:
         super().__init__()
         self.kind = kind
+        self.biased = biased
         self.bidirectional = bidirectional
         self.weights = nn.ParameterList(weights)
 
@@ -37,9 +40,8 @@ class Recurrent(nn.Module):
         self, x: torch.Tensor, states: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, ...]:
         """Return the outputs of each step, and the last states."""
-        weights, both = list(self.weights), self.bidirectional
-        biased = len(weights) % 4 == 0
-        options = (biased, 1, 0.0, False, both, False)
+        weights = list(self.weights)
+        options = (self.biased, 1, 0.0, False, self.bidirectional, False)
         if self.kind == "lstm":
             return torch.lstm(x, states, weights, *options)
         run = getattr(torch, self.kind)
@@ -60,7 +62,12 @@ def recurrent(node: Node, to: Builder) -> tuple[torch.fx.Node, ...]:
     backwards = direction == "reverse"
     x = to.call(torch.flip, x, [0]) if backwards else x
     states = _states(node, to, by_batch=by_batch)
-    module = Recurrent(kind, _weights(node, to), bidirectional=direction == "bidirectional")
+    module = Recurrent(
+        kind,
+        _weights(node, to),
+        biased=bool(node.input(3)),
+        bidirectional=direction == "bidirectional",
+    )
     return _results(node, to, to.module(module, x, states), backwards, by_batch=by_batch)
 
 

@@ -65,6 +65,8 @@ def resize(node: Node, to: Builder) -> torch.fx.Node:
     mode, places = node.attributes["mode"], node.attributes["coordinate_transformation_mode"]
     if places not in _SOURCES:
         to.refuse(f"coordinate_transformation_mode {places!r}")
+    if places == "align_corners" and not _exact(axes):
+        to.refuse("align_corners with scales that give no whole lengths")
     if mode == "nearest":
         rule = node.attributes["nearest_mode"]
         if _plain_nearest(to, name, axes, places, rule):

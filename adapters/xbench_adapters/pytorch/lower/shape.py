@@ -23,7 +23,8 @@ def reshape(node: Node, to: Builder) -> torch.fx.Node:
     name, x = node.inputs[0], to.value(node.inputs[0])
     static = to.graph.value(node.outputs[0]).static
     if static is not None:
-        return to.call(torch.reshape, x, static)
+        same = to.graph.value(name).static == static
+        return x if same else to.call(torch.reshape, x, static)
     aim = to.ints(node.inputs[1], "shape")
     if 0 in aim and node.attributes.get("allowzero", 0):
         to.refuse("a length of 0 beside lengths that are open")
@@ -251,6 +252,7 @@ def space_to_depth(node: Node, to: Builder) -> torch.fx.Node:
     size = node.attributes["blocksize"]
     split_up = (batch, channels, height // size, size, width // size, size)
     apart = to.call(torch.reshape, to.value(node.inputs[0]), split_up)
-    moved = to.call(torch.permute, apart, (0, 3, 5, 1, 2, 4))
+    by_depth = node.attributes.get("mode", "DCR") == "CRD"
+    moved = to.call(torch.permute, apart, (0, 1, 3, 5, 2, 4) if by_depth else (0, 3, 5, 1, 2, 4))
     aim = (batch, channels * size**2, height // size, width // size)
     return to.call(torch.reshape, moved, aim)
