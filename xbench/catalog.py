@@ -82,9 +82,11 @@ def cards() -> Mapping[str, ModelCard]:
     found: dict[str, ModelCard] = {}
     for point in sorted(set(entry_points(group=GROUP)), key=_ours_first):
         for card in _load(point):
-            if card.name in found and found[card.name] != card:
-                card = _broken(point, f"{card.name} is also the name of another plug-in's model")
-            found.setdefault(card.name, card)
+            if found.get(card.name) == card:  # an editable install may list a plug-in twice
+                continue
+            if card.name in found:
+                card = _broken(point, f"{card.name} is also the name of another one's model")
+            found.setdefault(point.value if card.name in found else card.name, card)
     return found
 
 
