@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from xbench.cli import options  # noqa: TC001 # typer reads the annotations as it runs
+from xbench.cli import options
 from xbench.cli.options import DEFAULT, QUICK
 from xbench.cli.output import Outputs
 from xbench.errors import UsageError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xbench.cli import options  # noqa: TC001 # typer reads the annotations as it runs
+from xbench.cli import options
 
 
 def export(

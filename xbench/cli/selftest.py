@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xbench.cli import options  # noqa: TC001 # typer reads the annotations as it runs
+from xbench.cli import options
 from xbench.cli.output import Outputs
 from xbench.units import format_share, parse_duration_s
 

@@ -66,9 +66,14 @@ def decimals(interval: Interval, most_digits: int = MOST_DIGITS) -> int:
 
 
 def fixed(value: float, places: int) -> str:
-    """Return ``value`` with ``places`` decimals; negative places round before the point."""
+    """Return ``value`` with ``places`` decimals; negative places round before the point.
+
+    What is not 0 never reads as 0: it keeps its first digit, however wide its interval.
+    """
     if not math.isfinite(value):
         return "-"
+    if value and not round(value, places):
+        places = -math.floor(math.log10(abs(value)))
     return f"{round(value, places):.{max(places, 0)}f}"
 
 

@@ -13,6 +13,7 @@ from xbench.result import Comparison, Interval, Run, Verdict
 from xbench.units import format_s
 
 _STEP_S = 10  # an estimate of seconds is no better than this
+_LONGEST_S = 3600  # beyond this, a longer run is no advice
 
 
 def verdicts(run: Run) -> tuple[str, ...]:
@@ -103,7 +104,9 @@ def _more_time(one: Comparison, spec: Mapping[str, Any]) -> str:
     needed_s = _rounded_up(one.needed_s)
     budget_s = spec.get("time_budget_s")
     text = f": about {format_s(needed_s)} more would decide it"
-    return f"{text} (--time-budget {_rounded_up(budget_s + needed_s)}s)" if budget_s else text
+    if not budget_s or needed_s > _LONGEST_S:
+        return text
+    return f"{text} (--time-budget {_rounded_up(budget_s + needed_s)}s)"
 
 
 def _rounded_up(seconds: float) -> int:

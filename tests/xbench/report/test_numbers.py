@@ -79,6 +79,11 @@ def test_throughput_is_rounded_before_the_point_too() -> None:
     assert rounded(Interval(12345.0, 12045.0, 12645.0)) == "12300"
 
 
+def test_what_is_not_zero_never_reads_as_zero() -> None:
+    assert rounded(Interval(312.0, 20.0, 80_000.0)) == "300"
+    assert ratio_text(Interval(0.0713, 0.00062, 8.2)) == "0.07 [0.0006, 8]"
+
+
 def test_a_tie_is_within_its_farther_bound_rounded_up() -> None:
     assert within_text(Interval(0.9903, 0.9821, 0.9985)) == "1.8%"
     assert within_text(Interval(1.0, 1.0, 1.0101)) == "1.1%"

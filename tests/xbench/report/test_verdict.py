@@ -29,6 +29,13 @@ def test_an_open_question_names_the_time_and_the_option_that_close_it() -> None:
     assert "about 40 s more would decide it (--time-budget 140s)" in text
 
 
+def test_a_time_that_nobody_would_spend_is_told_and_not_advised() -> None:
+    a, b = cell(0, "a", 1e6, 1), cell(1, "b", 1e6, 1)
+    pair = versus(a, b, interval(1.0, 0.5), "undetermined", needed_s=400_000.0)
+    [text] = verdicts(run_of((a, b), (pair,)))
+    assert "about 111 h 7 min more would decide it." in text
+
+
 def test_an_open_question_that_time_does_not_close_promises_nothing() -> None:
     a, b = cell(0, "a", 1e6, 1), cell(1, "b", 1e6, 1)
     [text] = verdicts(run_of((a, b), (versus(a, b, interval(1.0, 0.1), "undetermined"),)))
