@@ -12,7 +12,7 @@ from xbench.errors import ShapeError
 from xbench.symbols import evaluate, is_arithmetic
 from xbench.units import format_shape
 
-BATCH_NAME = re.compile(r"batch|^(bs|n)$", re.IGNORECASE)
+BATCH_NAME = re.compile(r"batch|^bs$", re.IGNORECASE)
 OTHER_NAME = re.compile(r"seq|len|time|frame|step|token|height|width|channel", re.IGNORECASE)
 IMAGE_NAME = re.compile(r"height|width|^[hw]$", re.IGNORECASE)
 
@@ -124,17 +124,31 @@ class Lengths:
 
     def _still_open(self, specs: tuple[TensorSpec, ...]) -> ShapeError:
         """Return the error that names what is open and the options that decide it."""
+        guesses = self._guesses(specs)
         options, names, decided = [], [], set[str]()
         for spec in specs:
             still = {d for d in spec.shape if isinstance(d, str)}
             if still - decided:  # an option for each input that an earlier one leaves open
-                options.append(f"--shape {spec.name}={format_shape(_plausible(spec))}")
+                shape = tuple(guesses[d] if isinstance(d, str) else d for d in spec.shape)
+                options.append(f"--shape {spec.name}={format_shape(shape)}")
                 names.append(f"{spec.name!r} ({format_shape(spec.shape)})")
                 decided |= still
         return ShapeError(
             f"the model leaves lengths open: {', '.join(names)}",
             f"Add {' '.join(options)}, with the lengths that you want",
         )
+
+    def _guesses(self, specs: Specs) -> dict[str, int]:
+        """Return a length such as people use for each symbol that is open, and what follows."""
+        guesses = dict(self.lengths)
+        for spec in specs:
+            for axis, d in enumerate(spec.shape):
+                image = len(spec.shape) == 4 and axis > 1  # height and width, mostly
+                if isinstance(d, str) and not is_arithmetic(d):
+                    guesses.setdefault(d, 224 if image or IMAGE_NAME.search(d) else 128)
+        for symbol in _symbols(specs):
+            guesses.setdefault(symbol, max(1, evaluate(symbol, guesses) or 128))
+        return guesses
 
 
 def input_hint(inputs: Specs, name: str) -> str:
@@ -143,15 +157,6 @@ def input_hint(inputs: Specs, name: str) -> str:
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}Its inputs are {', '.join(names) or 'none'}"
-
-
-def _plausible(spec: TensorSpec) -> tuple[int, ...]:
-    """Return a shape to suggest: what is open gets a length such as people use."""
-    image = len(spec.shape) == 4  # its last two axes are height and width, mostly
-    return tuple(
-        d if isinstance(d, int) else 224 if IMAGE_NAME.search(d) or (image and axis > 1) else 128
-        for axis, d in enumerate(spec.shape)
-    )
 
 
 def _symbols(inputs: Specs) -> Iterator[str]:

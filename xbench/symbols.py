@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Mapping
 
 ARITHMETIC = {
@@ -12,7 +13,7 @@ ARITHMETIC = {
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
 }
-LONGEST = 200  # of a symbol that is worth reading as arithmetic
+EXPRESSION = re.compile(r"[\w\s()+*/-]{1,200}")  # what is worth reading as arithmetic
 
 
 def evaluate(symbol: str, known: Mapping[str, int]) -> int | None:
@@ -22,20 +23,26 @@ def evaluate(symbol: str, known: Mapping[str, int]) -> int | None:
     """
     if symbol in known:
         return known[symbol]
-    if len(symbol) > LONGEST:
-        return None
+    expression = _expression(symbol)
     try:
-        return _value(ast.parse(symbol.strip(), mode="eval").body, known)
-    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):
+        return None if expression is None else _value(expression, known)
+    except ZeroDivisionError:
         return None
 
 
 def is_arithmetic(symbol: str) -> bool:
     """Return whether a symbol is computed from others, rather than a name of its own."""
+    return isinstance(_expression(symbol), ast.BinOp)
+
+
+def _expression(symbol: str) -> ast.expr | None:
+    """Return a symbol as an expression, or None where it is not one."""
+    if not EXPRESSION.fullmatch(symbol):
+        return None
     try:
-        return isinstance(ast.parse(symbol.strip()[:LONGEST], mode="eval").body, ast.BinOp)
+        return ast.parse(symbol.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError):
-        return False
+        return None
 
 
 def _value(node: ast.expr, known: Mapping[str, int]) -> int | None:
