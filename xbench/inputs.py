@@ -171,31 +171,33 @@ def _fitted(array: Array, spec: TensorSpec, doubts: list[str]) -> Array:
 
 def _converted(array: Array, target: np.dtype[np.generic], name: str, doubts: list[str]) -> Array:
     """Return an array as another type; floats may be rounded, and nothing else may change."""
-    import numpy as np
-
-    own, new = _kind(array.dtype), _kind(target)
-    text = array.dtype.kind in "SU" and target.kind == "O"
-    with np.errstate(all="ignore"):
-        if array.dtype.kind == "V" and array.dtype.itemsize == target.itemsize:
-            return array.view(target)  # NumPy forgets the names of types that it does not know
-        converted = array.astype(target) if text or None not in (own, new) else array
-    same = text or (own is not None and new is not None and own <= new)
-    if same and not text:
-        same = _same_values(array, converted, rounds=own == new == KINDS["f"])
-    if not same:
+    raw = array.dtype.kind == "V" and array.dtype.names is None and target.kind == "V"
+    if raw and array.dtype.itemsize == target.itemsize:
+        return array.view(target)  # NumPy forgets the names of types that it does not know
+    converted = _same_values(array, target)
+    if converted is None:
         reason = f"{array.dtype} cannot become {target} without a change of value"
         raise UsageError(f"input {name!r}: {reason}", "Write the array in the input's own type")
     doubts.append(f"{name}: converted from {array.dtype} to {target}")
     return converted
 
 
-def _same_values(array: Array, converted: Array, *, rounds: bool) -> bool:
-    """Return whether a conversion kept every value, or only rounded them where it may."""
+def _same_values(array: Array, target: np.dtype[np.generic]) -> Array | None:
+    """Return an array as another type, floats perhaps rounded; None if a value would change."""
     import numpy as np
 
-    if rounds:
-        return bool((np.isfinite(array) == np.isfinite(converted)).all())
-    return bool((converted.astype(array.dtype) == array).all())
+    if array.dtype.kind in "SU" and target.kind == "O":
+        return array.astype(target)
+    own, new = _kind(array.dtype), _kind(target)
+    if own is None or new is None or own > new:
+        return None
+    with np.errstate(all="ignore"):
+        converted = array.astype(target)
+        if own == new >= KINDS["f"]:
+            same = np.isfinite(array) == np.isfinite(converted)
+        else:
+            same = converted.astype(array.dtype) == array
+    return converted if np.all(same) else None
 
 
 def _kind(dtype: np.dtype[np.generic]) -> int | None:
