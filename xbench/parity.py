@@ -125,7 +125,8 @@ def _judge(name: str, expected: Array, found: Array, tolerance: float) -> Parity
     elif seen.max_rel > tolerance:
         reason = f"differs by {seen.max_rel:.1e} of its scale ({tolerance:.0e} is allowed)"
     elif seen.bulk_rel > tolerance:
-        reason = f"differs by {seen.bulk_rel:.1e} among its smaller elements ({tolerance:.0e} is allowed)"
+        share = f"{seen.bulk_rel:.1e} of their scale"
+        reason = f"its smaller elements differ by {share} ({tolerance:.0e} is allowed)"
     return Parity(
         "disagrees" if reason else "agrees",
         max_abs=seen.max_abs,
