@@ -27,7 +27,7 @@ EPOCH_S = 0.12  # short beside the machine's changes of regime, long beside a st
 MOST_ITERATIONS = 5000
 SLOW_NS = 500_000_000  # one inference of this length is an epoch
 SETTLE_SHARE = 0.1  # of an epoch's inferences, untimed, before it: caches were another's
-PATIENCE_S = 60.0  # beyond what an epoch should take
+PATIENCE_S = 60.0  # beyond what an epoch should take; --timeout may make it shorter
 
 STATUS_OF = {
     WorkerCrashedError: Status.CRASHED,
@@ -147,7 +147,8 @@ class Crew:
             "iterations": member.iterations,
         }
         expected_s = (member.settle + member.iterations) * member.settled_ns / 1e9
-        return self._ask(member, "round", job, PATIENCE_S + 20 * expected_s, patient=True)
+        timeout_s = min(PATIENCE_S, self._timeout_s) + 20 * expected_s
+        return self._ask(member, "round", job, timeout_s, patient=True)
 
     def outputs(self, cell: int, path: Path) -> None:
         """Have ``cell`` keep the outputs of its last timed inference in ``path``.
@@ -155,7 +156,9 @@ class Crew:
         Raises:
             Failed: If it cannot.
         """
-        self._ask(self.members[cell], "outputs", {"do": "outputs", "path": str(path)}, PATIENCE_S)
+        job = {"do": "outputs", "path": str(path)}
+        if lost := self._ask(self.members[cell], "outputs", job, PATIENCE_S)["lost"]:
+            self._folder.lose(f"outputs: {lost}")
 
     def _ask(
         self, member: Member, phase: str, job: Message, timeout_s: float, *, patient: bool = False

@@ -35,7 +35,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problem: str | None = None
+        self._waiting: str | None = None
+        self._lost: str | None = None
         self._unsaved: list[str] = []
         self._torn = False  # whether a failed append may have left half a line
 
@@ -58,21 +59,30 @@ class RunFolder:
             raise UsageError(f"cannot make {path}: {error.strerror}", fix) from error
         return cls(path)
 
+    @property
+    def problem(self) -> str | None:
+        """Return what is not on the disk and why, or None; samples may yet get there."""
+        return self._lost or self._waiting
+
+    def lose(self, what: str) -> None:
+        """Remember that something could not be kept, for good."""
+        self._lost = f"cannot keep all of {self.path}: {what}"
+
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a whole file by rename; a full disk is kept in `problem`."""
+        """Write a whole file by rename; a full disk shows in `problem`."""
         try:
             write_atomically(
                 self.path / name, json.dumps(document, indent=1, allow_nan=False) + "\n"
             )
         except OSError as error:
-            self._failed(error)
+            self.lose(f"{name}: {error.strerror}")
 
     def write_log(self, name: str, text: str) -> None:
         """Keep what a worker printed; a full disk is kept in `problem`."""
         try:
             (self.path / "logs" / name).write_text(text)
         except OSError as error:
-            self._failed(error)
+            self.lose(f"a log: {error.strerror}")
 
     def drop_outputs(self) -> None:
         """Remove the outputs: they have been compared, and may be large."""
@@ -98,15 +108,12 @@ class RunFolder:
             with (self.path / "samples.jsonl").open("a") as file:
                 file.write(text)
         except OSError as error:
-            self._torn = True
-            self._failed(error)  # the lines stay, and are tried again with the next one
+            self._torn = True  # the lines stay, and are tried again with the next one
+            self._waiting = f"cannot write to {self.path}: {error.strerror}"
         else:
             self._unsaved.clear()
             self._torn = False
-            self.problem = None
-
-    def _failed(self, error: OSError) -> None:
-        self.problem = f"cannot write to {self.path}: {error.strerror}"
+            self._waiting = None
 
 
 def write_atomically(path: Path, text: str) -> None:
