@@ -167,4 +167,4 @@ def _take_all_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE_BYTES, hard))
     taken = []
     while True:
-        taken.append(bytearray(CHUNK_BYTES))
+        taken.append(b"x" * CHUNK_BYTES)  # zeros would be promised, and not taken

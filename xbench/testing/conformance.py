@@ -1,0 +1,221 @@
+"""The suite that every adapter passes.
+
+Subclass it in the tests of an adapter::
+
+    class TestMine(AdapterConformance):
+        adapter = MyAdapter
+
+Where the framework is not installed, what needs it is skipped with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from xbench.adapter import Adapter, Array, BoundModel, Facts, Limits, Session
+from xbench.errors import UnsupportedNodeError, UsageError
+from xbench.inputs import save_feeds
+from xbench.testing import models, probe
+from xbench.testing.models import Example
+from xbench.wire import facts_from_json
+
+LIMITS = Limits(threads=1)
+EXAMPLES = {example.name: example for example in models.examples()}
+FP32_ERROR = 1e-5  # of the largest output; bfloat16 is off by 3e-3 and TF32 by 3e-4
+
+
+class AdapterConformance:
+    """What the harness relies on, as tests of one variant of one adapter.
+
+    Attributes:
+        adapter: The adapter's class.
+        variant: The variant under test.
+    """
+
+    adapter: ClassVar[type[Any]]
+    variant: ClassVar[str] = ""
+
+    @pytest.fixture
+    def made(self) -> Adapter:
+        """Return an adapter as the registry makes it."""
+        made: Adapter = self.adapter(self.variant)
+        return made
+
+    @pytest.fixture
+    def ready(self, made: Adapter) -> Adapter:
+        """Return an adapter whose framework is imported."""
+        if reason := made.available().reason:
+            pytest.skip(reason)
+        made.prepare(LIMITS)
+        return made
+
+    @pytest.fixture(params=EXAMPLES)
+    def example(self, request: pytest.FixtureRequest) -> Example:
+        """Return each of the small models."""
+        return EXAMPLES[request.param]
+
+    @pytest.fixture
+    def model(self, example: Example, tmp_path: Path) -> BoundModel:
+        """Return the example's file."""
+        return example.write(tmp_path)
+
+    @pytest.fixture
+    def session(self, ready: Adapter, model: BoundModel) -> Iterator[Session]:
+        """Return the example, loaded; closed afterwards."""
+        session = ready.load(model, LIMITS, "fp32")
+        yield session
+        session.close()
+
+    def test_it_is_an_adapter_with_the_variant(self, made: Adapter) -> None:
+        """The registry asks for no more than this, and shows what each variant does."""
+        assert isinstance(made, Adapter), "it lacks a part of xbench.adapter.Adapter"
+        assert self.variant in made.variants
+        assert "" in made.variants, "there is no default variant"
+        assert all(made.variants.values()), "each variant says what it does"
+
+    def test_its_module_loads_no_framework(self) -> None:
+        """`xbench backends` asks every adapter; none may cost the import of its framework."""
+        assert probe.foreign_modules(self.adapter, self.variant) == []
+
+    def test_it_says_whether_it_can_run(self, made: Adapter) -> None:
+        """A framework has a version, or a reason why it cannot run and what helps."""
+        found = made.available()
+        if found.reason is None:
+            assert found.version
+            assert found.devices
+        else:
+            assert found.fix, "say what helps"
+
+    def test_preparing_returns_the_version(self, ready: Adapter) -> None:
+        """Preparing again, as each launch does in its own process, changes nothing."""
+        assert ready.prepare(LIMITS)
+        assert ready.prepare(LIMITS) == ready.prepare(LIMITS)
+
+    def test_outputs_are_right(self, session: Session, example: Example) -> None:
+        """Names, order, types, shapes and values are those of ``onnx.reference``."""
+        assert isinstance(session, Session), "it lacks a part of xbench.adapter.Session"
+        _assert_same(infer(session, example.feeds[0]), example.expected(0))
+
+    def test_inputs_bound_again_are_used(self, session: Session, example: Example) -> None:
+        """Input sets rotate: each run is on those that were bound last."""
+        for feed in (0, 1, 0):
+            _assert_same(infer(session, example.feeds[feed]), example.expected(feed))
+
+    def test_outputs_are_those_of_the_last_run(self, session: Session, example: Example) -> None:
+        """Binding alone changes no output, and an array that was given stays as it is."""
+        first = infer(session, example.feeds[0])
+        session.bind(example.feeds[1])
+        _assert_same(session.outputs(), example.expected(0))
+        session.run()
+        session.synchronize()
+        _assert_same(first, example.expected(0))
+        _assert_same(session.outputs(), example.expected(1))
+
+    def test_runs_can_be_repeated(self, session: Session, example: Example) -> None:
+        """The timed loop binds once and runs often; no input is written to."""
+        feeds = {name: array.copy() for name, array in example.feeds[0].items()}
+        session.bind(feeds)
+        for _ in range(5):
+            session.run()
+            session.synchronize()
+        _assert_same(session.outputs(), example.expected(0))
+        for name, array in example.feeds[0].items():
+            np.testing.assert_array_equal(feeds[name], array, f"input {name!r} was written to")
+
+    def test_facts_hold_what_was_asked(self, session: Session, example: Example) -> None:
+        """What the runtime tells agrees with the request, and travels as JSON."""
+        infer(session, example.feeds[0])
+        facts = session.facts()
+        assert facts.precision in (None, "fp32")
+        assert facts.threads in (None, LIMITS.threads)
+        assert facts_from_json(json.loads(json.dumps(asdict(facts)))) == _plain(facts)
+
+    def test_closing_twice_does_no_harm(self, ready: Adapter, tmp_path: Path) -> None:
+        """A worker closes what a fault may have closed already."""
+        session = ready.load(models.elementwise().write(tmp_path), LIMITS, "fp32")
+        session.close()
+        session.close()
+
+    def test_sessions_do_not_share_state(self, ready: Adapter, tmp_path: Path) -> None:
+        """Two loaded models keep their own inputs and outputs."""
+        examples = models.perceptron(), models.convolution()
+        sessions = [ready.load(one.write(tmp_path), LIMITS, "fp32") for one in examples]
+        for session, example in zip(sessions, examples, strict=True):
+            session.bind(example.feeds[0])
+        for session in sessions:
+            session.run()
+        for session, example in zip(sessions, examples, strict=True):
+            session.synchronize()
+            _assert_same(session.outputs(), example.expected(0))
+            session.close()
+
+    def test_fp32_is_fp32(self, ready: Adapter, tmp_path: Path) -> None:
+        """No faster type stands in for float32: neither bfloat16 nor TF32."""
+        example = models.long_sums()
+        session = ready.load(example.write(tmp_path), LIMITS, "fp32")
+        outputs = infer(session, example.feeds[0])
+        session.close()
+        for name, right in models.in_float64(example, 0).items():
+            exact = np.asarray(right, np.float64)
+            error = np.abs(np.asarray(outputs[name], np.float64) - exact).max()
+            share = error / np.abs(exact).max()
+            assert share < FP32_ERROR, f"{name!r} is off by {share:.1e} of the largest output"
+
+    @pytest.mark.usefixtures("ready")
+    def test_the_thread_cap_holds(self, tmp_path: Path) -> None:
+        """With one thread asked for, the kernel sees one thread work."""
+        example = models.work()
+        save_feeds(tmp_path / "feeds.npz", (example.feeds[0],))
+        busy = probe.busy_threads(
+            self.adapter, self.variant, example.write(tmp_path), tmp_path / "feeds.npz", LIMITS
+        )
+        assert busy == 1
+
+    def test_an_unknown_operator_is_named(self, ready: Adapter, tmp_path: Path) -> None:
+        """The row says which node cannot be run."""
+        with pytest.raises(UnsupportedNodeError) as raised:
+            ready.load(models.unknown_operator().write(tmp_path), LIMITS, "fp32")
+        assert "Nonsense" in raised.value.operator
+        assert raised.value.node == "nonsense_1"
+
+    def test_a_device_that_it_has_not_is_refused(self, ready: Adapter, tmp_path: Path) -> None:
+        """No device stands in for another."""
+        with pytest.raises(UsageError):
+            ready.load(
+                models.elementwise().write(tmp_path), replace(LIMITS, device="nowhere:0"), "fp32"
+            )
+
+    def test_a_precision_that_it_has_not_is_refused(self, ready: Adapter, tmp_path: Path) -> None:
+        """No precision stands in for another."""
+        with pytest.raises(UsageError):
+            ready.load(models.elementwise().write(tmp_path), LIMITS, "fp3")
+
+
+def infer(session: Session, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Return the outputs of one inference on ``feeds``."""
+    session.bind(feeds)
+    session.run()
+    session.synchronize()
+    return session.outputs()
+
+
+def _assert_same(outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+    assert list(outputs) == list(expected), "outputs have the graph's names, in the graph's order"
+    for name, right in expected.items():
+        found = outputs[name]
+        assert isinstance(found, np.ndarray), f"{name!r} is a {type(found).__name__}"
+        assert found.dtype == right.dtype, f"{name!r} is {found.dtype}, not {right.dtype}"
+        close: Any = np.testing.assert_allclose
+        close(found, right, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def _plain(facts: Facts) -> Facts:
+    """Return facts with plain dictionaries, as JSON gives them back."""
+    return replace(facts, options=dict(facts.options)) if facts.options is not None else facts
