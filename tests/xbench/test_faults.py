@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import psutil
@@ -26,7 +27,7 @@ from xbench.store import read_samples
 
 XBENCH = (sys.executable, "-c", "from xbench.cli.main import main; main()")
 MARK = "XBENCH_TEST_MARK"
-SHORT = {"launches": 1, "time_budget_s": 2.0}
+SHORT: dict[str, Any] = {"launches": 1, "time_budget_s": 2.0}
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +95,7 @@ def test_each_fault_in_the_rounds_keeps_what_was_measured(model: Path, tmp_path:
         "faulty:flood-later": (Status.OK, ""),
     }
     backends = ("busy", *expected, "busy:2000")
-    asked = {"timeout_s": 4.0, "launches": 1, "time_budget_s": 20.0}
+    asked: dict[str, Any] = {"timeout_s": 4.0, "launches": 1, "time_budget_s": 20.0}
     found = compare(model, backends, out=tmp_path / "run", **asked)
     rows = by_backend(found)
     for backend, (status, words) in expected.items():
@@ -133,7 +134,7 @@ def test_the_second_comparison_waits_for_the_first_and_says_so(model: Path, tmp_
     assert other.stdout.readline() == "held\n"
     said: list[str] = []
     found = run(
-        Spec(model=str(model), backends=("busy",), **SHORT),  # type: ignore[arg-type] # by name
+        Spec(model=str(model), backends=("busy",), **SHORT),
         out=tmp_path / "run",
         progress=Telling(said.append),
     )
@@ -178,6 +179,48 @@ def test_a_full_disk_is_said_and_costs_no_result(model: Path, small_disk: Path) 
     assert [row.status for row in found.results] == [Status.OK, Status.OK]
     assert found.comparisons[0].ratio is not None
     assert Code.NOT_SAVED in {caution.code for caution in found.cautions}
+
+
+@pytest.fixture
+def small_memory() -> Iterator[Path]:
+    """Yield a control group whose processes share 400 MB."""
+    root = Path("/sys/fs/cgroup/memory")
+    if not (root / "memory.limit_in_bytes").exists():
+        root = Path("/sys/fs/cgroup")
+    group = root / f"xbench-test-{uuid.uuid4().hex}"
+    try:
+        group.mkdir()
+        version_1 = (group / "memory.limit_in_bytes").exists()
+        limit = "memory.limit_in_bytes" if version_1 else "memory.max"
+        (group / limit).write_text(str(400 << 20))
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error.strerror}")
+    yield group
+    for _ in range(50):
+        try:
+            group.rmdir()
+        except OSError:
+            time.sleep(0.1)  # the last process is still leaving
+        else:
+            break
+
+
+def test_a_worker_that_the_kernel_kills_for_memory_is_told_from_a_crash(
+    model: Path, tmp_path: Path, small_memory: Path
+) -> None:
+    """The kernel takes the worker, not its parent, and the row says that memory ran out."""
+    inside = f'echo $$ > {small_memory}/cgroup.procs; exec "$@"'
+    backends = "busy,faulty:memory-later"
+    asked = ["--out", str(tmp_path / "run"), "--json", "-", "--launches", "1", "--time-budget"]
+    compared = [*XBENCH, "compare", str(model), "--backends", backends, *asked, "4s"]
+    done = subprocess.run(
+        ["sh", "-c", inside, "sh", *compared], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    busy, faulty = json.loads(done.stdout)["results"]
+    assert busy["status"] == "ok"
+    assert faulty["status"] == "oom_host", faulty
+    assert "killed" in faulty["reason"]
 
 
 # Ctrl-C, and worse
