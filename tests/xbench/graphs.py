@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from xbench.errors import ModelError
+from xbench.model import read_model
 
 FLOAT, INT64, BOOL, UINT8 = (
     TensorProto.FLOAT,
@@ -89,3 +93,14 @@ def point_elsewhere(path: Path, **entries: str) -> None:
         for key, value in kept.items():
             tensor.external_data.add(key=key, value=value)
     path.write_bytes(model.SerializeToString())
+
+
+def refused(path: Path) -> str:
+    """Return the line with which a file is refused."""
+    with pytest.raises(ModelError) as caught:
+        read_model(path)
+    error = caught.value
+    assert error.fix
+    assert "\n" not in str(error)
+    assert len(error.reason) < 500 + len(str(path))
+    return error.reason
