@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import ceil, exp, floor, inf, isfinite, log1p, sqrt
 from statistics import fmean, median, variance
@@ -235,22 +235,29 @@ def seconds_needed(ratio: Interval, target: float, spent_s: float) -> float:
 def quiet_rounds(canary_ns: Mapping[K, float]) -> frozenset[K]:
     """Return the rounds in which the machine was undisturbed, as the canary's time tells.
 
-    The quiet regime is the lowest stretch, a factor of 1.25 wide, that holds at least a fifth of
-    the rounds and four: lucky rounds below it are too few to be one. Rounds up to 1.25 times its
-    median are quiet. Where there is no such stretch, no regime can be told, and all are
-    returned; so are all where the canary hardly varies.
+    Where no quiet regime can be told (`quiet_limit`), all rounds are returned.
 
     Args:
         canary_ns: The canary's time in each round, in nanoseconds: its worst.
     """
-    ordered = sorted(canary_ns.values())
+    most_ns = quiet_limit(canary_ns.values())
+    return frozenset(key for key, ns in canary_ns.items() if most_ns is None or ns <= most_ns)
+
+
+def quiet_limit(canary_ns: Iterable[float]) -> float | None:
+    """Return the longest canary time of the quiet regime, in the unit of the times.
+
+    The regime is the lowest stretch, a factor of 1.25 wide, that holds at least a fifth of the
+    times and four: lucky ones below it are too few to be one. Times up to 1.25 of its median
+    belong to it. None where there is no such stretch: then the regimes cannot be told apart.
+    """
+    ordered = sorted(canary_ns)
     fewest = max(FEWEST_QUIET, ceil(LEAST_QUIET_SHARE * len(ordered)))
     for start, time_ns in enumerate(ordered):
         end = bisect_right(ordered, QUIET_FACTOR * time_ns)
         if end - start >= fewest:
-            most_ns = QUIET_FACTOR * median(ordered[start:end])
-            return frozenset(key for key, time_ns in canary_ns.items() if time_ns <= most_ns)
-    return frozenset(canary_ns)
+            return QUIET_FACTOR * median(ordered[start:end])
+    return None
 
 
 def ranks(p50: Mapping[int, float], verdicts: Mapping[tuple[int, int], Verdict]) -> dict[int, int]:

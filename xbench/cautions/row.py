@@ -1,0 +1,182 @@
+"""Doubts about one row. Each rule returns the text and the fix, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import sqrt
+from statistics import median
+
+from xbench.cautions.evidence import Code, RowEvidence, Words
+from xbench.medians import median_variance
+from xbench.samples import Epoch
+from xbench.stats import percentile, samples_needed
+
+CAP_TOLERANCE = 1.03  # CPU seconds over wall seconds and threads: beyond it the cap did not hold
+IDLE_SHARE = 0.75  # of the threads asked for: a row that keeps fewer busy says so
+UNSTABLE_SPREAD = 0.15  # of the median: the middle half of the epochs lies this far apart
+DRIFT = 0.05  # between the first and the last third of the rounds
+DRIFT_ERRORS = 3.0  # standard errors of that difference: less may be chance
+TIMER_SHARE = 0.05  # of a latency that is the harness's own
+FEW_ROUNDS = 10
+FEWEST_IN_THIRD = 5
+
+
+def _precision_not_held(row: RowEvidence) -> Words:
+    told = {one.facts.precision for one in row.launched} - {None, row.cell.precision}
+    if not told:
+        return None
+    found = ", ".join(sorted(str(precision) for precision in told))
+    text = f"asked for {row.cell.precision}, and the runtime computed in {found}"
+    return text, "Do not compare it with rows that hold the precision"
+
+
+def _threads_over_cap(row: RowEvidence) -> Words:
+    cap = row.cell.limits.threads
+    busy = max(one.busy_threads for one in row.launched)
+    used = median(epoch.cpu_ns / max(1, epoch.wall_ns) for epoch in row.epochs)
+    if busy <= cap and used <= CAP_TOLERANCE * cap:
+        return None
+    text = f"{busy} threads were busy and used {used:.2f} CPUs; {cap} allowed"
+    return text, "Do not compare it with rows that held the cap"
+
+
+def _affinity_not_held(row: RowEvidence) -> Words:
+    allowed = set(row.cell.limits.cpus)
+    strayed = {cpu for one in row.launched for cpu in one.cpus} - allowed
+    if not allowed or not strayed:
+        return None
+    named = ", ".join(map(str, sorted(strayed)))
+    text = f"a thread of it could run on CPU {named}, which it was not given"
+    return text, "Do not compare it with rows that stayed on their CPUs"
+
+
+def _fallback(row: RowEvidence) -> Words:
+    told = (one.facts.fallback for one in row.launched)
+    most = max((one for one in told if one and one.nodes), key=lambda one: one.nodes, default=None)
+    if most is None:
+        return None
+    named = f" ({', '.join(most.names[:3])}{', ...' if most.nodes > 3 else ''})"
+    nodes = "1 node" if most.nodes == 1 else f"{most.nodes} nodes"
+    text = f"{nodes} ran on {most.where} instead of the device asked for"
+    return text + (named if most.names else ""), "Its time is not that of the device alone"
+
+
+def _parity_degenerate(row: RowEvidence) -> Words:
+    if row.parity.status != "degenerate":
+        return None
+    text = f"agreement would mean nothing: {row.parity.reason}"
+    return text, "Use trained weights, or real inputs with --inputs"
+
+
+def _parity_not_checked(row: RowEvidence) -> Words:
+    if row.parity.status != "not_checked":
+        return None
+    text = f"outputs were not compared: {row.parity.reason or 'no reference'}"
+    if row.parity.reference:
+        return text, "Look at the row's log in the run folder"
+    return text, "`xbench backends` tells whether onnxruntime, the reference, can run here"
+
+
+def _parity_stand_in(row: RowEvidence) -> Words:
+    reference = row.parity.reference
+    if row.parity.status != "agrees" or reference in (None, "onnxruntime:reference"):
+        return None
+    text = f"the reference could not run the model; {reference} stood in for it"
+    return text, "Both may be wrong in the same way; look at the outputs once"
+
+
+def _precision_unknown(row: RowEvidence) -> Words:
+    if any(one.facts.precision is not None for one in row.launched):
+        return None
+    return "the runtime does not tell its precision; the outputs alone speak for it", ""
+
+
+def _not_steady(row: RowEvidence) -> Words:
+    launches = len(row.launched)
+    unsteady = sum(not one.steady for one in row.launched)
+    if 2 * unsteady <= launches:  # a neighbour's burst looks like one launch that had not settled
+        return None
+    text = f"latency still fell when warm-up ended, in {unsteady} of {launches} launches"
+    return text, "Leave out --quick: it warms up longer" if row.spec.quick else ""
+
+
+def _few_rounds(row: RowEvidence) -> Words:
+    rounds = len(row.epochs)
+    if rounds >= FEW_ROUNDS:
+        return None
+    text = f"measured in {rounds} {'round' if rounds == 1 else 'rounds'} only"
+    return text, "Give it longer with --time-budget"
+
+
+def _few_samples(row: RowEvidence) -> Words:
+    timed, needed = sum(len(epoch.latencies_ns) for epoch in row.epochs), samples_needed(90)
+    if timed >= needed:
+        return None
+    text = f"{timed} inferences were timed; the tail (p90) takes {needed} to tell"
+    return text, "Give it longer with --time-budget"
+
+
+def _unstable(row: RowEvidence) -> Words:
+    middles = _middles(row.epochs)
+    if len(middles) < FEW_ROUNDS:
+        return None
+    spread = (percentile(middles, 75) - percentile(middles, 25)) / median(middles)
+    if spread <= UNSTABLE_SPREAD:
+        return None
+    text = f"its p50 moved by {spread:.0%} between rounds; ratios, taken within them, move less"
+    return text, "Close other programs, or fix the clock's frequency"
+
+
+def _drift(row: RowEvidence) -> Words:
+    middles = _middles(row.epochs)
+    third = len(middles) // 3
+    if third < FEWEST_IN_THIRD:
+        return None
+    first, last = middles[:third], middles[-third:]
+    change = median(last) - median(first)
+    error = sqrt(median_variance(first) + median_variance(last))
+    share = change / median(first)
+    if abs(share) <= DRIFT or abs(change) <= DRIFT_ERRORS * error:
+        return None
+    word = "slower" if change > 0 else "faster"
+    text = f"it became {abs(share):.0%} {word} from the first third of the rounds to the last"
+    return text, "Let the machine reach its working temperature first, and run it again"
+
+
+def _timer(row: RowEvidence) -> Words:
+    if row.overhead_share <= TIMER_SHARE:
+        return None
+    text = f"{row.overhead_share:.0%} of its latency is the harness's own"
+    return text, "Use a larger --batch; compare ratios with care"
+
+
+def _threads_idle(row: RowEvidence) -> Words:
+    cap = row.cell.limits.threads
+    busy = max(one.busy_threads for one in row.launched)
+    if busy >= IDLE_SHARE * cap:
+        return None
+    return f"it kept {busy} of {cap} threads busy: more bring this model nothing here", ""
+
+
+def _middles(epochs: tuple[Epoch, ...]) -> list[float]:
+    """Return the p50 of each round, in nanoseconds."""
+    return [median(epoch.latencies_ns) for epoch in epochs]
+
+
+ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
+    Code.PRECISION_NOT_HELD: _precision_not_held,
+    Code.THREADS_OVER_CAP: _threads_over_cap,
+    Code.AFFINITY_NOT_HELD: _affinity_not_held,
+    Code.FALLBACK: _fallback,
+    Code.PARITY_DEGENERATE: _parity_degenerate,
+    Code.PARITY_NOT_CHECKED: _parity_not_checked,
+    Code.PARITY_STAND_IN: _parity_stand_in,
+    Code.PRECISION_UNKNOWN: _precision_unknown,
+    Code.NOT_STEADY: _not_steady,
+    Code.FEW_ROUNDS: _few_rounds,
+    Code.FEW_SAMPLES: _few_samples,
+    Code.UNSTABLE: _unstable,
+    Code.DRIFT: _drift,
+    Code.TIMER: _timer,
+    Code.THREADS_IDLE: _threads_idle,
+}
