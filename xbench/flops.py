@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from xbench.adapter import BoundModel, TensorSpec
@@ -15,7 +16,7 @@ from xbench.modelfile import forget_large, parse, subgraphs
 from xbench.symbols import evaluate
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -76,12 +77,16 @@ def infer(bound: BoundModel, proto: ModelProto | None = None) -> ModelProto:
     for value in graph.input:
         if value.name in bound.shapes:
             _set_shape(value, bound.shapes[value.name])
-    for value in [*graph.value_info, *graph.output]:
-        _put_lengths(value, bound.symbols)
-    try:
-        return shape_inference.infer_shapes(model, data_prop=True)
-    except (shape_inference.InferenceError, RuntimeError, ValueError):
-        return model  # what the file itself says of its shapes is still there
+    declared = [_with_lengths(value, bound.symbols) for value in [*graph.value_info, *graph.output]]
+    # Exporters that traced one example may declare its lengths where others are possible:
+    # what follows from the inputs counts first, and what the file says only where that ends.
+    del graph.value_info[:]
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    with suppress(shape_inference.InferenceError, RuntimeError, ValueError):
+        model = shape_inference.infer_shapes(model, data_prop=True)
+    _fill(model.graph, declared)
+    return model
 
 
 def shapes_of(model: ModelProto) -> dict[str, Shape]:
@@ -103,12 +108,33 @@ def _set_shape(value: ValueInfoProto, shape: Shape) -> None:
         dims.dim.add().dim_value = length
 
 
-def _put_lengths(value: ValueInfoProto, symbols: Mapping[str, int]) -> None:
-    """Replace the symbols in a value's shape by the lengths that they now have."""
-    for d in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+def _with_lengths(value: ValueInfoProto, symbols: Mapping[str, int]) -> ValueInfoProto:
+    """Return a value with the symbols in its shape replaced by the lengths that they now have."""
+    from onnx import ValueInfoProto
+
+    own = ValueInfoProto()
+    own.CopyFrom(value)
+    for d in own.type.tensor_type.shape.dim if own.type.HasField("tensor_type") else ():
         length = evaluate(d.dim_param, symbols) if d.dim_param else None
         if length is not None:
             d.dim_value = length
+    return own
+
+
+def _fill(graph: GraphProto, declared: Iterable[ValueInfoProto]) -> None:
+    """Put what the file declares of its values where inference left something open."""
+    inferred = {value.name: value for value in [*graph.value_info, *graph.output]}
+    for value in declared:
+        own = inferred.get(value.name)
+        if own is None:
+            graph.value_info.append(value)
+        elif not own.type.tensor_type.HasField("shape"):
+            own.type.CopyFrom(value.type)
+        else:
+            dims = own.type.tensor_type.shape.dim
+            for mine, its in zip(dims, value.type.tensor_type.shape.dim, strict=False):
+                if not mine.HasField("dim_value"):
+                    mine.CopyFrom(its)
 
 
 def _computing(model: ModelProto) -> Iterable[NodeProto]:

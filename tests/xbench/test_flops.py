@@ -247,3 +247,17 @@ def test_outputs_have_the_shapes_that_a_runtime_gives(tmp_path: Path) -> None:
 
 def test_counting_needs_none_of_the_weights(tmp_path: Path) -> None:
     assert counted(linear_external(tmp_path), x=(3, 4)) == 3 * 64
+
+
+def test_lengths_that_the_file_declares_wrongly_do_not_count(tmp_path: Path) -> None:
+    """A traced example's length stands in the output, though the input's is open."""
+    path = save(
+        tmp_path,
+        [node("MatMul", ["x", "w"], ["y"])],
+        {"x": (FLOAT, ["batch", "n", 4])},
+        {"y": (FLOAT, ["batch", 64, 5])},
+        {"w": weight(4, 5)},
+    )
+    bound = bind(read_model(path), 2, {"x": (2, 32, 4)})
+    assert output_specs(bound) == (TensorSpec("y", "float32", (2, 32, 5)),)
+    assert count_flops(bound) == by_torch(torch.mm, weight(2 * 32, 4), weight(4, 5))
