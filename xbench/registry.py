@@ -131,6 +131,11 @@ class _Target:
 
 def _entry_points() -> dict[str, EntryPoint]:
     """Return the entry point of each adapter; of two with one name, ours, or else the first."""
+    return dict(_scan(tuple(sys.path)))
+
+
+@cache  # every distribution's metadata is read, which takes as long as all the rest
+def _scan(_: tuple[str, ...]) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: _distribution(p) or ""):
         if point.name not in found or _distribution(point) == "xbench":

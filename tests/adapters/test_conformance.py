@@ -28,6 +28,9 @@ class TestPyTorch(AdapterConformance):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(  # PyTorch's own: inductor still uses what it deprecates
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)
 class TestPyTorchCompiled(AdapterConformance):
     adapter = PyTorchAdapter
     variant = "compile"
