@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from xbench.conductor import Conductor
 from xbench.crew import Job
 from xbench.device import limits_for
 from xbench.errors import InterruptedRunError, UsageError
+from xbench.flops import count_flops
 from xbench.gate import judge, run_reference
 from xbench.host import capture_context
 from xbench.inputs import InputsInfo, save_feeds, seeded_feeds, user_feeds
 from xbench.interrupts import Interrupts
+from xbench.lengths import batch_length
 from xbench.lock import machine_to_itself
 from xbench.model import Model, bind, read_model
 from xbench.plan import Cell, Spec, plan_cells
@@ -99,6 +101,10 @@ class _Comparison:
         model = read_model(resolved.path, resolved.name)
         self._refuse_another(model)
         bound = _bindings(spec, model, resolved)
+        model = replace(model, flops=count_flops(bound[0]))
+        cells = tuple(
+            replace(c, batch=batch_length(model.inputs, bound[c.group].inputs)) for c in cells
+        )
         host = capture_context()
         folder = self._folder(model)
         jobs, info = _jobs(spec, model, cells, bound, folder)

@@ -27,6 +27,25 @@ def batch_symbols(inputs: Specs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named or [s for s in leading if not is_arithmetic(s)]))
 
 
+def batch_length(inputs: Specs, bound: Specs) -> int | None:
+    """Return how many samples one inference takes, or None where the model does not tell.
+
+    The length that the batch's axis was given; without one, the first axis that all inputs
+    share.
+
+    Args:
+        inputs: The model's inputs, open dimensions as symbols.
+        bound: The same inputs, every dimension decided.
+    """
+    symbols = batch_symbols(inputs)
+    for own, decided in zip(inputs, bound, strict=True):
+        for mine, length in zip(own.shape, decided.shape, strict=True):
+            if mine in symbols:
+                return int(length)
+    first = {int(spec.shape[0]) for spec in bound if spec.shape}
+    return first.pop() if len(first) == 1 else None
+
+
 class Lengths:
     """What is known so far; `xbench.model.bind` asks for it in the order that counts.
 

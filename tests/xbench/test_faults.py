@@ -16,8 +16,8 @@ from typing import Any
 import onnx
 import psutil
 import pytest
-from onnx import TensorProto, helper
 
+from tests.xbench.conftest import model_of
 from xbench.cautions import Code
 from xbench.comparison import compare, run
 from xbench.lock import lock_path
@@ -30,27 +30,7 @@ MARK = "XBENCH_TEST_MARK"
 SHORT: dict[str, Any] = {"launches": 1, "time_budget_s": 2.0}
 
 
-@pytest.fixture(autouse=True)
-def test_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XBENCH_TEST_ADAPTERS", "1")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
-    onnx.save(model_of("Relu"), path)
-    return path
-
-
-def model_of(operator: str, domain: str = "") -> onnx.ModelProto:
-    graph = helper.make_graph(
-        [helper.make_node(operator, ["x"], ["y"], name="only", domain=domain)],
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 8])],
-    )
-    opsets = [helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+pytestmark = pytest.mark.usefixtures("test_adapters")
 
 
 def by_backend(found: Run) -> dict[str, tuple[Status, str]]:
@@ -58,7 +38,7 @@ def by_backend(found: Run) -> dict[str, tuple[Status, str]]:
 
 
 def test_each_fault_before_the_rounds_is_one_row_and_the_others_finish(
-    model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path
 ) -> None:
     """Import, load, first inference and warm-up: nine ways to fail, two rows that do not."""
     expected = {
@@ -73,7 +53,7 @@ def test_each_fault_before_the_rounds_is_one_row_and_the_others_finish(
         "faulty:raise-warmup": (Status.CRASHED, "a fault was injected"),
     }
     backends = ("busy", *expected, "busy:2000")
-    found = compare(model, backends, out=tmp_path / "run", timeout_s=4.0, **SHORT)
+    found = compare(tiny_model, backends, out=tmp_path / "run", timeout_s=4.0, **SHORT)
     rows = by_backend(found)
     for backend, (status, words) in expected.items():
         assert rows[backend][0] is status, (backend, rows[backend])
@@ -85,7 +65,7 @@ def test_each_fault_before_the_rounds_is_one_row_and_the_others_finish(
     assert all(row.latency_ns is None for row in found.results if row.backend in expected)
 
 
-def test_each_fault_in_the_rounds_keeps_what_was_measured(model: Path, tmp_path: Path) -> None:
+def test_each_fault_in_the_rounds_keeps_what_was_measured(tiny_model: Path, tmp_path: Path) -> None:
     """A worker that dies later leaves its samples; a flood of output harms nobody."""
     expected = {
         "faulty:segfault-later": (Status.CRASHED, "SIGSEGV"),
@@ -96,7 +76,7 @@ def test_each_fault_in_the_rounds_keeps_what_was_measured(model: Path, tmp_path:
     }
     backends = ("busy", *expected, "busy:2000")
     asked: dict[str, Any] = {"timeout_s": 4.0, "launches": 1, "time_budget_s": 20.0}
-    found = compare(model, backends, out=tmp_path / "run", **asked)
+    found = compare(tiny_model, backends, out=tmp_path / "run", **asked)
     rows = by_backend(found)
     for backend, (status, words) in expected.items():
         assert rows[backend][0] is status, (backend, rows[backend])
@@ -121,7 +101,9 @@ def test_a_missing_operator_is_unsupported_and_named(tmp_path: Path) -> None:
         assert "Frobnicate" in (row.reason or "")
 
 
-def test_the_second_comparison_waits_for_the_first_and_says_so(model: Path, tmp_path: Path) -> None:
+def test_the_second_comparison_waits_for_the_first_and_says_so(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     """Two at once would both be wrong."""
     hold = (
         "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o666); "
@@ -134,7 +116,7 @@ def test_the_second_comparison_waits_for_the_first_and_says_so(model: Path, tmp_
     assert other.stdout.readline() == "held\n"
     said: list[str] = []
     found = run(
-        Spec(model=str(model), backends=("busy",), **SHORT),
+        Spec(model=str(tiny_model), backends=("busy",), **SHORT),
         out=tmp_path / "run",
         progress=Telling(said.append),
     )
@@ -172,9 +154,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_said_and_costs_no_result(model: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_said_and_costs_no_result(tiny_model: Path, small_disk: Path) -> None:
     found = compare(
-        model, ("busy:100", "busy:200"), out=small_disk / "run", launches=1, time_budget_s=15.0
+        tiny_model, ("busy:100", "busy:200"), out=small_disk / "run", launches=1, time_budget_s=15.0
     )
     assert [row.status for row in found.results] == [Status.OK, Status.OK]
     assert found.comparisons[0].ratio is not None
@@ -206,13 +188,13 @@ def small_memory() -> Iterator[Path]:
 
 
 def test_a_worker_that_the_kernel_kills_for_memory_is_told_from_a_crash(
-    model: Path, tmp_path: Path, small_memory: Path
+    tiny_model: Path, tmp_path: Path, small_memory: Path
 ) -> None:
     """The kernel takes the worker, not its parent, and the row says that memory ran out."""
     inside = f'echo $$ > {small_memory}/cgroup.procs; exec "$@"'
     backends = "busy,faulty:memory-later"
     asked = ["--out", str(tmp_path / "run"), "--json", "-", "--launches", "1", "--time-budget"]
-    compared = [*XBENCH, "compare", str(model), "--backends", backends, *asked, "4s"]
+    compared = [*XBENCH, "compare", str(tiny_model), "--backends", backends, *asked, "4s"]
     done = subprocess.run(
         ["sh", "-c", inside, "sh", *compared], capture_output=True, text=True, check=False
     )
@@ -270,9 +252,13 @@ class Program:
 LONG = ("--launches", "2", "--time-budget", "60s", "--precision-target", "0.0001%")
 
 
-def test_the_first_ctrl_c_reports_and_the_run_can_be_finished(model: Path, tmp_path: Path) -> None:
+def test_the_first_ctrl_c_reports_and_the_run_can_be_finished(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    program = Program(model, "--backends", "busy,busy:2000", "--out", out, "--json", "-", *LONG)
+    program = Program(
+        tiny_model, "--backends", "busy,busy:2000", "--out", out, "--json", "-", *LONG
+    )
     program.wait_for("measuring")
     time.sleep(1.5)
     program.process.send_signal(signal.SIGINT)
@@ -299,9 +285,9 @@ def test_the_first_ctrl_c_reports_and_the_run_can_be_finished(model: Path, tmp_p
     assert Code.RESUMED in {caution["code"] for caution in finished["cautions"]}
 
 
-def test_ctrl_c_while_a_model_loads_does_not_wait_for_it(model: Path, tmp_path: Path) -> None:
+def test_ctrl_c_while_a_model_loads_does_not_wait_for_it(tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    program = Program(model, "--backends", "busy,faulty:hang-load", "--out", out, *LONG)
+    program = Program(tiny_model, "--backends", "busy,faulty:hang-load", "--out", out, *LONG)
     program.wait_for("loading faulty")
     time.sleep(0.5)
     program.process.send_signal(signal.SIGINT)
@@ -310,10 +296,10 @@ def test_ctrl_c_while_a_model_loads_does_not_wait_for_it(model: Path, tmp_path: 
     assert program.left_behind() == []
 
 
-def test_the_second_ctrl_c_stops_at_once(model: Path, tmp_path: Path) -> None:
+def test_the_second_ctrl_c_stops_at_once(tiny_model: Path, tmp_path: Path) -> None:
     """A turn that hangs would be waited for; the second signal does not."""
     out = tmp_path / "run"
-    program = Program(model, "--backends", "busy,faulty:hang-round", "--out", out, *LONG)
+    program = Program(tiny_model, "--backends", "busy,faulty:hang-round", "--out", out, *LONG)
     program.wait_for("measuring")
     time.sleep(1.0)
     program.process.send_signal(signal.SIGINT)
@@ -326,10 +312,10 @@ def test_the_second_ctrl_c_stops_at_once(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_parent_takes_its_workers_along_and_loses_a_round_at_most(
-    model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    program = Program(model, "--backends", "busy,busy:2000", "--out", out, *LONG)
+    program = Program(tiny_model, "--backends", "busy,busy:2000", "--out", out, *LONG)
     program.wait_for("measuring")
     time.sleep(2.0)
     program.process.kill()

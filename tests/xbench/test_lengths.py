@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from xbench.adapter import TensorSpec
 from xbench.errors import ShapeError
+from xbench.lengths import batch_length
 from xbench.model import Model, bind
 from xbench.symbols import evaluate
 from xbench.units import parse_shape
@@ -211,3 +212,24 @@ def test_no_symbol_does_worse_than_stay_unknown(symbol: str, known: dict[str, in
 )
 def test_symbols_are_read_as_arithmetic_and_nothing_else(symbol: str, value: int | None) -> None:
     assert evaluate(symbol, {"batch": 4, "a b": 7}) == value
+
+
+@pytest.mark.parametrize(
+    ("own", "decided", "length"),
+    [
+        ((("batch", 3),), ((4, 3),), 4),
+        ((("seq", "batch"), ("batch",)), ((7, 2), (2,)), 2),
+        (((1, 3, 8, 8),), ((1, 3, 8, 8),), 1),
+        (((1, 3), (2, 3)), ((1, 3), (2, 3)), None),
+        ((), (), None),
+    ],
+)
+def test_the_batch_is_what_one_inference_takes(
+    own: tuple[tuple[int | str, ...], ...],
+    decided: tuple[tuple[int, ...], ...],
+    length: int | None,
+) -> None:
+    def specs(shapes: tuple[tuple[int | str, ...], ...]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(f"x{i}", "float32", shape) for i, shape in enumerate(shapes))
+
+    assert batch_length(specs(own), specs(decided)) == length

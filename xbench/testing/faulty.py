@@ -51,6 +51,7 @@ class FaultyAdapter:
     name: ClassVar[str] = "faulty"
     variants: ClassVar[Mapping[str, str]] = {
         "": "Works",
+        "wrong": "Its outputs are off by a hundredth",
         **{f"{f}-{m}": f"It {FAULTS[f]} {MOMENTS[m]}" for f in FAULTS for m in MOMENTS},
     }
 
@@ -102,7 +103,10 @@ class FaultySession(BusySession):
         """Return the outputs of the last run, or break."""
         if self._moment == "outputs":
             inject(self._fault)
-        return super().outputs()
+        outputs = super().outputs()
+        if self._fault == "wrong":
+            return {name: (array * 1.01).astype(array.dtype) for name, array in outputs.items()}
+        return outputs
 
     def _reached(self) -> bool:
         match self._moment:
