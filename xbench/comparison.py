@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from xbench.adapter import BoundModel
 from xbench.catalog import Resolved, resolve
 from xbench.conductor import Conductor
 from xbench.crew import Job
@@ -197,7 +198,7 @@ def _jobs(
     spec: Spec,
     model: Model,
     cells: tuple[Cell, ...],
-    bound: Mapping[int, Any],
+    bound: Mapping[int, BoundModel],
     folder: RunFolder,
 ) -> tuple[tuple[Job, ...], InputsInfo]:
     """Write the inputs of each batch size once; every worker reads the same bytes."""
@@ -218,7 +219,7 @@ def _jobs(
     return tuple(jobs), info
 
 
-def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, Any]:
+def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, BoundModel]:
     """Return the model with every dimension decided, for each batch size."""
     shapes = dict(spec.shapes)
     if spec.inputs:
@@ -228,6 +229,10 @@ def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, Any]:
         group: bind(model, batch, shapes, resolved.symbols)
         for group, batch in enumerate(spec.batches or (None,))
     }
+
+
+def _with_batch(cell: Cell, model: Model, bound: BoundModel) -> Cell:
+    return replace(cell, batch=batch_length(model.inputs, bound.inputs))
 
 
 def _spec_from_json(data: Mapping[str, Any]) -> Spec:

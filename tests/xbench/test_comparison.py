@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -187,7 +188,7 @@ def test_orders_are_balanced_seeded_and_stored(tiny_model: Path, tmp_path: Path)
     assert len(square) == 6
     for place in range(3):
         assert Counter(order[place] for order in square) == {0: 2, 1: 2, 2: 2}
-    followers = Counter((a, b) for order in square for a, b in zip(order, order[1:], strict=False))
+    followers = Counter((a, b) for order in square for a, b in pairwise(order))
     assert set(followers.values()) == {2}
 
 

@@ -78,6 +78,12 @@ def test_launches_of_unequal_length_count_alike() -> None:
     assert launch_interval([[0.0] * 99, [1.0]]).value == 0.5
 
 
+def test_launches_that_agree_by_chance_do_not_make_a_point() -> None:
+    rounds = [-1.0, 1.0, 0.0, -0.5, 0.5]
+    assert launch_interval([rounds, rounds, rounds]).high > 0.1
+    assert launch_interval([rounds]).high > launch_interval([rounds] * 4).high
+
+
 def test_one_launch_speaks_for_its_rounds() -> None:
     rng = np.random.default_rng(4)
     runs = [draw_rounds(rng, 1, 20, 0.0, "normal") for _ in range(1000)]
