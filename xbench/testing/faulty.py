@@ -105,7 +105,7 @@ class FaultySession(BusySession):
             inject(self._fault)
         outputs = super().outputs()
         if self._fault == "wrong":
-            return {name: (array * 1.01).astype(array.dtype) for name, array in outputs.items()}
+            return {name: _off(array) for name, array in outputs.items()}
         return outputs
 
     def _reached(self) -> bool:
@@ -119,6 +119,12 @@ class FaultySession(BusySession):
             case "later":
                 return self._binds == LATER
         return False
+
+
+def _off(array: Array) -> Array:
+    import numpy as np
+
+    return np.multiply(array, 1.01, dtype=array.dtype, casting="unsafe")
 
 
 def inject(fault: str) -> None:
