@@ -161,7 +161,7 @@ def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) 
         spec=measured.spec,
         cell=cell,
         launched=own.launched,
-        epochs=own.epochs,
+        epochs=own.quiet,
         parity=row.parity,
         overhead_share=share,
     )
