@@ -13,19 +13,21 @@ MOST_CORRELATED = 0.9  # rounds that all but repeat each other are still some ev
 
 
 def median_variance(rounds: Sequence[float]) -> float:
-    """Return the variance of the median: pi/2 of a mean's, more where rounds come in spells.
+    """Return the variance of the median: pi/2 of a mean's, more where rounds come in spells."""
+    return independent_variance(rounds) * _repetition(rounds) if len(rounds) > 1 else 0.0
 
-    The spread is the interquartile range's, which is deaf to the tails as the median is. Where
-    the clock's steps leave half of the rounds equal, or there are too few for quartiles, it is
-    the standard deviation.
-    """
-    n = len(rounds)
-    if n < 2:
-        return 0.0
-    return pi / 2 * _spread(rounds) / n * _repetition(rounds)
+
+def independent_variance(rounds: Sequence[float]) -> float:
+    """Return the variance of the median of rounds that do not resemble their neighbours."""
+    return pi / 2 * _spread(rounds) / len(rounds) if len(rounds) > 1 else 0.0
 
 
 def _spread(rounds: Sequence[float]) -> float:
+    """Return the variance of one round, as its middle half tells, deaf to the tails.
+
+    Where the clock's steps leave half of the rounds equal, or there are too few for quartiles,
+    it is the ordinary one.
+    """
     if len(rounds) >= FEWEST_FOR_QUARTILES:
         first, _, third = quantiles(rounds, n=4, method="inclusive")
         if third > first:

@@ -7,7 +7,7 @@ from math import sqrt
 from statistics import median
 
 from xbench.cautions.evidence import Code, RowEvidence, Words
-from xbench.medians import median_variance
+from xbench.medians import independent_variance
 from xbench.samples import Epoch
 from xbench.stats import percentile, samples_needed
 
@@ -15,8 +15,9 @@ CAP_TOLERANCE = 1.03  # CPU seconds over wall seconds and threads: beyond it the
 IDLE_SHARE = 0.75  # of the threads asked for: a row that keeps fewer busy says so
 UNSTABLE_SPREAD = 0.15  # of the median: the middle half of the epochs lies this far apart
 DRIFT = 0.05  # between the first and the last third of the rounds
-DRIFT_ERRORS = 3.0  # standard errors of that difference: less may be chance
+DRIFT_ERRORS = 4.0  # standard errors, from ten rounds or so, of that difference: less may be chance
 TIMER_SHARE = 0.05  # of a latency that is the harness's own
+DETOUR = 0.25  # of a drift: the middle third lies no further beyond either end
 FEW_ROUNDS = 10
 FEWEST_IN_THIRD = 5
 
@@ -134,10 +135,12 @@ def _drift(row: RowEvidence) -> Words:
         return None
     first, last = middles[:third], middles[-third:]
     change = median(last) - median(first)
-    error = sqrt(median_variance(first) + median_variance(last))
     share = change / median(first)
+    error = sqrt(independent_variance(first) + independent_variance(last))
     if abs(share) <= DRIFT or abs(change) <= DRIFT_ERRORS * error:
         return None
+    if not -DETOUR <= (median(middles[third:-third]) - median(first)) / change <= 1 + DETOUR:
+        return None  # it went and came back: a disturbance, which has a doubt of its own
     word = "slower" if change > 0 else "faster"
     text = f"it became {abs(share):.0%} {word} from the first third of the rounds to the last"
     return text, "Let the machine reach its working temperature first, and run it again"

@@ -63,7 +63,7 @@ def _budget_spent(run: RunEvidence) -> Words:
     if not wide or run.spec.quick:
         return None
     are = "interval is" if len(run.ratios) == 1 else "intervals are"
-    text = f"{wide} of {len(run.ratios)} {are} wider than the {target:.3g} asked for"
+    text = f"{wide} of {len(run.ratios)} {are} wider than the {100 * target:.3g}% asked for"
     if run.launches < run.spec.launches:
         return text, "Give it longer with --time-budget"
     return text, f"Use more than --launches {run.spec.launches}, and a longer --time-budget"
