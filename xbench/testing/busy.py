@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any, ClassVar
 
 from xbench.adapter import Array, Availability, BoundModel, Facts, Limits
-from xbench.authoring import require
+from xbench.authoring import require, unsupported
 
 DEFAULT_US = 1000
 
@@ -20,9 +21,7 @@ class BusySession:
     """
 
     def __init__(self, model: BoundModel, run_ns: int) -> None:
-        from onnx.reference import ReferenceEvaluator
-
-        self._evaluator = ReferenceEvaluator(str(model.path))
+        self._evaluator = _evaluator(model)
         self._names = model.outputs
         self._run_ns = run_ns
         self._bound: list[Array] = []
@@ -54,6 +53,19 @@ class BusySession:
     def close(self) -> None:
         """Forget the outputs."""
         self._bound, self._outputs = [], []
+
+
+def _evaluator(model: BoundModel) -> Any:
+    """Return the reference evaluator of a model; the error for a node it lacks names the node."""
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        return ReferenceEvaluator(str(model.path))
+    except NotImplementedError as error:
+        if found := re.search(r"'(\w+)' (?:from|and) domain '([^']*)'", str(error)):
+            detail = "onnx.reference does not know it"
+            raise unsupported(model.path, found[1], detail, domain=found[2]) from error
+        raise
 
 
 class BusyAdapter:

@@ -76,27 +76,29 @@ class AdapterConformance:
     def test_it_is_an_adapter_with_the_variant(self, made: Adapter) -> None:
         """The registry asks for no more than this, and shows what each variant does."""
         assert isinstance(made, Adapter), "it lacks a part of xbench.adapter.Adapter"
-        assert self.variant in made.variants
+        assert self.variant in made.variants, f"there is no variant {self.variant!r}"
         assert "" in made.variants, "there is no default variant"
-        assert all(made.variants.values()), "each variant says what it does"
+        assert all(made.variants.values()), "a variant does not say what it does"
 
     def test_its_module_loads_no_framework(self) -> None:
         """`xbench backends` asks every adapter; none may cost the import of its framework."""
-        assert probe.foreign_modules(self.adapter, self.variant) == []
+        loaded = probe.foreign_modules(self.adapter, self.variant)
+        assert not loaded, f"importing the adapter loads {', '.join(loaded)}"
 
     def test_it_says_whether_it_can_run(self, made: Adapter) -> None:
         """A framework has a version, or a reason why it cannot run and what helps."""
         found = made.available()
         if found.reason is None:
-            assert found.version
-            assert found.devices
+            assert found.version, "it can run, and has no version"
+            assert found.devices, "it can run, and on no device"
         else:
             assert found.fix, "say what helps"
 
     def test_preparing_returns_the_version(self, ready: Adapter) -> None:
         """Preparing again, as each launch does in its own process, changes nothing."""
-        assert ready.prepare(LIMITS)
-        assert ready.prepare(LIMITS) == ready.prepare(LIMITS)
+        version = ready.prepare(LIMITS)
+        assert version, "there is no version"
+        assert version == ready.prepare(LIMITS), "the version changes"
 
     def test_outputs_are_right(self, session: Session, example: Example) -> None:
         """Names, order, types, shapes and values are those of ``onnx.reference``."""
@@ -133,9 +135,10 @@ class AdapterConformance:
         """What the runtime tells agrees with the request, and travels as JSON."""
         infer(session, example.feeds[0])
         facts = session.facts()
-        assert facts.precision in (None, "fp32")
-        assert facts.threads in (None, LIMITS.threads)
-        assert facts_from_json(json.loads(json.dumps(asdict(facts)))) == _plain(facts)
+        assert facts.precision in (None, "fp32"), f"it computes in {facts.precision}"
+        assert facts.threads in (None, LIMITS.threads), f"it takes {facts.threads} threads"
+        sent = facts_from_json(json.loads(json.dumps(asdict(facts))))
+        assert sent == _plain(facts), f"{facts} arrives as {sent}"
 
     def test_closing_twice_does_no_harm(self, ready: Adapter, tmp_path: Path) -> None:
         """A worker closes what a fault may have closed already."""
@@ -176,14 +179,15 @@ class AdapterConformance:
         busy = probe.busy_threads(
             self.adapter, self.variant, example.write(tmp_path), tmp_path / "feeds.npz", LIMITS
         )
-        assert busy == 1
+        assert busy == 1, f"one thread was asked for, and {busy} work"
 
     def test_an_unknown_operator_is_named(self, ready: Adapter, tmp_path: Path) -> None:
         """The row says which node cannot be run."""
         with pytest.raises(UnsupportedNodeError) as raised:
             ready.load(models.unknown_operator().write(tmp_path), LIMITS, "fp32")
-        assert "Nonsense" in raised.value.operator
-        assert raised.value.node == "nonsense_1"
+        found = raised.value
+        assert "Nonsense" in found.operator, f"the operator is called {found.operator!r}"
+        assert found.node == "nonsense_1", f"the node is called {found.node!r}"
 
     def test_a_device_that_it_has_not_is_refused(self, ready: Adapter, tmp_path: Path) -> None:
         """No device stands in for another."""
