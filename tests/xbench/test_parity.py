@@ -160,7 +160,7 @@ def test_the_tolerance_is_of_the_outputs_own_scale(scale: float) -> None:
 def test_rounding_where_nearly_all_are_zero_is_no_difference() -> None:
     reference = np.zeros(100_000, np.float32)
     reference[:50] = 1.0
-    assert status(reference, reference + np.float32(1e-6), "fp32") == "agrees"
+    assert status(reference, reference + np.float32(1e-4), "fp32") == "agrees"
 
 
 def test_a_difference_from_nothing_but_zeros_is_one() -> None:
@@ -262,6 +262,7 @@ def test_outputs_that_depend_on_the_inputs_are_healthy() -> None:
     assert degenerate([{"y": np.array([3])}]) is None  # one number, one input set: who knows
     assert degenerate([{"y": np.array(["a"])}, {"y": np.array(["b"])}]) is None
     assert degenerate([{"y": np.zeros(0)}, {"y": np.ones(2)}]) is None  # its length tells
+    assert degenerate([{"y": np.array([np.inf, 1, 2])}, {"y": np.array([1, np.inf, 2])}]) is None
     masked = np.r_[-np.inf, -3.4e38, RNG.standard_normal(50)]
     assert degenerate([{"y": masked}, {"y": masked * 2}]) is None
 
