@@ -14,11 +14,11 @@ from pathlib import Path
 from time import monotonic, process_time
 
 from xbench.crew import Crew, Failed, Job
-from xbench.errors import InterruptedRunError, WorkerError
+from xbench.errors import InterruptedRunError
 from xbench.interrupts import Interrupts
 from xbench.plan import Spec
-from xbench.process import WorkerProcess
 from xbench.progress import Progress, Standing
+from xbench.regime import Regime
 from xbench.result import Interval, Status
 from xbench.rounds import Rounds
 from xbench.samples import Epoch, Failure, Samples
@@ -30,7 +30,7 @@ FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
 FEWEST_ROUNDS = 3
 SETTLED_ROUNDS = 16  # after these, a launch may end early if more rounds would add nothing
 WITHIN_SHARE = 0.4  # of the target: rounds this sure are not what holds a ratio's interval open
-CANARY_TIMEOUT_S = 60.0
+WORTH_OF_START = 0.5  # a launch that was slow to start is measured for at least this share of it
 
 
 class Conductor:
@@ -57,7 +57,7 @@ class Conductor:
         self._orders = dict(earlier.orders if earlier else {})
         self._rounds = Rounds(self._epochs)
         self._seen: set[tuple[int, str, int]] = set()
-        self._canary: WorkerProcess | None = None
+        self._regime = Regime(progress)
         self._start_s = monotonic()
         self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0}
         self.parent_cpu_s = 0.0
@@ -67,7 +67,8 @@ class Conductor:
         first = 1 + max((one.launch for one in self._launched), default=-1)
         self._start_s = monotonic()
         try:
-            self._canary = self._start_canary()
+            limits = next(iter(self._jobs.values())).cell.limits
+            self._regime.start(limits, self._interrupts)
             for launch in range(first, max(first + 1, self._spec.launches)):
                 self._launch(launch)
                 if self._finished(launch):
@@ -75,8 +76,8 @@ class Conductor:
         except InterruptedRunError:
             pass  # what was measured is reported
         finally:
-            if self._canary:
-                self._canary.end()
+            self._regime.end()
+            self.seconds["canary"] = self._regime.seconds
         return self.samples()
 
     def samples(self) -> Samples:
@@ -91,7 +92,8 @@ class Conductor:
         number = 0
         share_s = self._left_s() / max(1, self._spec.launches - launch)
         for place, group in enumerate(self._groups):
-            deadline = monotonic() + share_s / len(self._groups)
+            start_s = monotonic()
+            deadline = start_s + share_s / len(self._groups)
             with Crew(
                 launch,
                 self._folder,
@@ -100,7 +102,9 @@ class Conductor:
                 lambda text: self._phase(launch, text),
             ) as crew:
                 self._start(crew, group)
-                number = self._measure(crew, group, number, deadline)
+                worth_s = WORTH_OF_START * (monotonic() - start_s)
+                least = monotonic() + min(worth_s, self._left_s())
+                number = self._measure(crew, group, number, max(deadline, least))
             if self._interrupts.requested or (self._left_s() <= 0 and launch + place > 0):
                 return
 
@@ -138,14 +142,14 @@ class Conductor:
     def _round(self, crew: Crew, number: int, order: tuple[int, ...]) -> None:
         feeds = self._jobs[order[0]].feed_count
         epochs: list[Epoch] = []
-        before = self._sing()
+        before = self._regime.canary_ns()
         for position, cell in enumerate(order):
             try:
                 reply = self._timed_epoch(crew, cell, number % feeds)
             except Failed as failed:
                 self._fail(failed.failure)
                 continue
-            after = self._sing()
+            after = self._regime.canary_ns()
             epochs.append(
                 Epoch(
                     cell=cell,
@@ -193,36 +197,6 @@ class Conductor:
         missing = not wanted <= self._seen
         self._seen |= wanted
         return missing
-
-    # The canary
-
-    def _start_canary(self) -> WorkerProcess | None:
-        limits = next(iter(self._jobs.values())).cell.limits
-        canary = WorkerProcess("xbench.canary", limits, self._interrupts)
-        try:
-            canary.ask({"do": "load"}, CANARY_TIMEOUT_S)
-        except WorkerError as error:
-            canary.end()
-            self._progress.note(f"No canary: {error} Disturbed rounds cannot be told apart.")
-            return None
-        except BaseException:
-            canary.end()
-            raise
-        return canary
-
-    def _sing(self) -> int | None:
-        """Return the canary's time in nanoseconds, or None without a canary."""
-        if not self._canary:
-            return None
-        start_s = monotonic()
-        try:
-            return int(self._canary.ask({"do": "sing"}, CANARY_TIMEOUT_S, patient=True)["ns"])
-        except (WorkerError, KeyError):
-            self._canary.end()
-            self._canary = None
-            return None
-        finally:
-            self.seconds["canary"] += monotonic() - start_s
 
     # When to stop
 
