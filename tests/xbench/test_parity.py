@@ -86,7 +86,7 @@ def by_torch(path: Path, x: NDArray[np.float32], dtype: str) -> Outputs:
 
 
 def test_runtimes_at_fp32_agree_and_bfloat16_does_not(network: Path) -> None:
-    """With room on both sides: a fifth of the tolerance, and five times it."""
+    """With room to a factor of five on both sides."""
     x = RNG.standard_normal((1, 3, 24, 24)).astype(np.float32)
     reference = by_onnxruntime(network, x, "ORT_DISABLE_ALL")
     honest = [
@@ -97,8 +97,7 @@ def test_runtimes_at_fp32_agree_and_bfloat16_does_not(network: Path) -> None:
     for outputs in honest:
         found = compare_outputs(reference, outputs, "fp32")
         assert found.status == "agrees"
-        assert found.max_rel is not None
-        assert found.max_rel < TOLERANCE["fp32"] / 5
+        assert (found.max_rel or 1) < TOLERANCE["fp32"] / 5
     half = by_torch(network, x, "bfloat16")
     found = compare_outputs(reference, half, "fp32")
     assert found.status == "disagrees"
