@@ -97,7 +97,7 @@ class _Comparison:
         spec = self._spec
         limits = limits_for(spec.threads, spec.device)
         cells = plan_cells(spec, expand(spec.backends), limits)
-        resolved = resolve(spec.model, spec.seed, self._hears)
+        resolved = resolve(spec.model, spec.seed, self._hears, self._stop.wake_fd)
         self._hears.phase(f"reading {resolved.name}")
         model = read_model(resolved.path, resolved.name)
         self._refuse_another(model)

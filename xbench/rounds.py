@@ -9,7 +9,7 @@ from statistics import median
 
 from xbench.result import Interval
 from xbench.samples import Epoch
-from xbench.stats import quiet_rounds, ratio_interval
+from xbench.stats import quiet_limit, quiet_rounds, ratio_interval
 
 Round = tuple[int, int]  # launch, number within it
 
@@ -39,10 +39,16 @@ class Rounds:
         """Return all rounds."""
         return frozenset(key for rounds in self._log_p50.values() for key in rounds)
 
-    @property
-    def has_canary(self) -> bool:
-        """Return whether any round can be told quiet from disturbed."""
-        return bool(self._canary_ns)
+    def quiet_share(self) -> float | None:
+        """Return the share of undisturbed rounds; None without a canary.
+
+        0 where no quiet regime could be told: then all rounds count, and none is known quiet.
+        """
+        if not self._canary_ns:
+            return None
+        if quiet_limit(list(self._canary_ns.values())) is None:
+            return 0.0
+        return len(self.quiet()) / len(self.every())
 
     def quiet(self) -> frozenset[Round]:
         """Return the rounds in which the machine was undisturbed, as the canary tells."""

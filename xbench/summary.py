@@ -91,14 +91,12 @@ def summarise(measured: Measured) -> Summary:
 def _run_evidence(
     measured: Measured, compared: Sequence[Comparison], rounds: Rounds
 ) -> RunEvidence:
-    every = rounds.every()
-    quiet = len(rounds.quiet()) / len(every) if every else None
     load, cpus = measured.host.get("load_average"), measured.cells[0].limits.cpus
     return RunEvidence(
         spec=measured.spec,
-        launches=len({launch for launch, _ in every}),
+        launches=len({launch for launch, _ in rounds.every()}),
         ratios=tuple(one.ratio for one in compared if one.ratio),
-        quiet_share=quiet if rounds.has_canary else None,
+        quiet_share=rounds.quiet_share(),
         load_share=load[0] / len(cpus) if load and cpus else None,
         denormals=measured.weights.denormals,
         nonfinite=measured.weights.nonfinite,
