@@ -9,6 +9,7 @@ used up, or the time is: never because a difference has shown.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from time import monotonic, process_time
@@ -142,6 +143,8 @@ class Conductor:
     def _round(self, crew: Crew, number: int, order: tuple[int, ...]) -> None:
         feeds = self._jobs[order[0]].feed_count
         epochs: list[Epoch] = []
+        workers = [member.process for member in crew.members.values()]
+        used = self._regime.usage(workers)
         before = self._regime.canary_ns()
         for position, cell in enumerate(order):
             try:
@@ -161,12 +164,15 @@ class Conductor:
                     wall_ns=reply["wall_ns"],
                     cpu_ns=reply["cpu_ns"],
                     canary_ns=(before, after) if before and after else None,
+                    others_cpus=None,
                 )
             )
             before = after
             if self._interrupts.requested:
                 break
-        self._keep(crew, number, order, tuple(epochs))
+        others_cpus = used.others_cpus(self._regime.usage(workers))
+        known = tuple(replace(epoch, others_cpus=others_cpus) for epoch in epochs)
+        self._keep(crew, number, order, known)
 
     def _timed_epoch(self, crew: Crew, cell: int, feed: int) -> Message:
         start_s, cpu_s = monotonic(), process_time()

@@ -89,6 +89,7 @@ class WorkerProcess:
         self._ended = os.pidfd_open(self._process.pid)
         self._buffer = b""
         self._alive = True
+        self.cpu_ns = 0  # that its answers took, in all
         if limits.memory_bytes is not None:
             cap = (limits.memory_bytes, limits.memory_bytes)
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, cap)
@@ -119,6 +120,7 @@ class WorkerProcess:
             os.write(self._jobs, encode(job))
         message = self._wait(monotonic() + timeout_s, timeout_s, patient)
         self._signal(signal.SIGSTOP)
+        self.cpu_ns += message.pop("spent_ns", 0)
         return message
 
     def end(self) -> None:

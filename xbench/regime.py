@@ -1,8 +1,16 @@
-"""The canary as the conductor hears it: the machine's regime around each epoch."""
+"""The machine's regime around each epoch: the canary, and what other programs take.
+
+The canary tells what no guest can see: a slower host. The kernel's own accounts tell the
+rest: CPU time that went to nobody of ours.
+"""
 
 from __future__ import annotations
 
-from time import monotonic
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, monotonic_ns, process_time_ns
 
 from xbench.adapter import Limits
 from xbench.errors import WorkerError
@@ -11,6 +19,53 @@ from xbench.process import WorkerProcess
 from xbench.progress import Progress
 
 TIMEOUT_S = 60.0
+IDLE_FIELDS = (3, 4)  # of a CPU's line in /proc/stat: idle, and idle while a disk is awaited
+GUEST_FIELDS = 8  # from here on, guests' time, which the fields before hold already
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was used until a moment, in nanoseconds.
+
+    Attributes:
+        at_ns: The moment.
+        busy_ns: CPU time that the CPUs spent working, or None where the kernel does not tell.
+        own_ns: CPU time of this process and its workers.
+    """
+
+    at_ns: int
+    busy_ns: int | None
+    own_ns: int
+
+    def others_cpus(self, later: Usage) -> float | None:
+        """Return how many CPUs other programs kept busy from here to ``later``, on average."""
+        if self.busy_ns is None or later.busy_ns is None or later.at_ns <= self.at_ns:
+            return None
+        others_ns = (later.busy_ns - self.busy_ns) - (later.own_ns - self.own_ns)
+        return max(0.0, others_ns / (later.at_ns - self.at_ns))
+
+
+def busy_ns(cpus: Iterable[int]) -> int | None:
+    """Return the CPU time that ``cpus`` have spent working, in nanoseconds, as the kernel counts.
+
+    It counts in ticks of a hundredth of a second.
+    """
+    names = {f"cpu{cpu}" for cpu in cpus}
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return None
+    fields = [line.split()[1:] for line in lines if line.split(" ", 1)[0] in names]
+    if not fields:
+        return None
+    ticks = sum(
+        int(field)
+        for of_cpu in fields
+        for place, field in enumerate(of_cpu[:GUEST_FIELDS])
+        if place not in IDLE_FIELDS
+    )
+    return ticks * TICK_NS
 
 
 class Regime:
@@ -24,6 +79,7 @@ class Regime:
         self.seconds = 0.0
         self._progress = progress
         self._canary: WorkerProcess | None = None
+        self._cpus: tuple[int, ...] = ()
 
     def start(self, limits: Limits, interrupts: Interrupts) -> None:
         """Start the canary on the CPUs and threads that the cells have.
@@ -31,6 +87,7 @@ class Regime:
         Raises:
             InterruptedRunError: If the user asked to stop.
         """
+        self._cpus = limits.cpus
         self._canary = WorkerProcess("xbench.canary", limits, interrupts)
         try:
             self._canary.ask({"do": "load"}, TIMEOUT_S)
@@ -49,6 +106,12 @@ class Regime:
             return None
         finally:
             self.seconds += monotonic() - start_s
+
+    def usage(self, ours: Iterable[WorkerProcess]) -> Usage:
+        """Return what has been used of the CPUs until now, by all and by us."""
+        mine = process_time_ns() + (self._canary.cpu_ns if self._canary else 0)
+        own_ns = mine + sum(worker.cpu_ns for worker in ours)
+        return Usage(monotonic_ns(), busy_ns(self._cpus), own_ns)
 
     def end(self) -> None:
         """End the canary's process."""

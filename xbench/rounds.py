@@ -13,6 +13,10 @@ from xbench.stats import quiet_limit, quiet_rounds, ratio_interval
 
 Round = tuple[int, int]  # launch, number within it
 
+CALM_CPUS = 0.25  # that other programs may take in a quiet round; a calm machine shows up to 0.15
+FEWEST_CALM = 4
+LEAST_CALM_SHARE = 0.2
+
 
 class Rounds:
     """The p50 of every epoch, by cell and round; grows while a run goes on."""
@@ -20,6 +24,7 @@ class Rounds:
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
         self._log_p50: dict[int, dict[Round, float]] = defaultdict(dict)
         self._canary_ns: dict[Round, float] = {}
+        self._others_cpus: dict[Round, float] = {}
         self.add(epochs)
 
     def add(self, epochs: Iterable[Epoch]) -> None:
@@ -27,6 +32,8 @@ class Rounds:
         for epoch in epochs:
             key = (epoch.launch, epoch.round)
             self._log_p50[epoch.cell][key] = log(median(epoch.latencies_ns))
+            if epoch.others_cpus is not None:
+                self._others_cpus[key] = epoch.others_cpus
             if epoch.canary_ns:
                 worst = max(*epoch.canary_ns, self._canary_ns.get(key, 0.0))
                 self._canary_ns[key] = worst
@@ -40,20 +47,34 @@ class Rounds:
         return frozenset(key for rounds in self._log_p50.values() for key in rounds)
 
     def quiet_share(self) -> float | None:
-        """Return the share of undisturbed rounds; None without a canary.
+        """Return the share of undisturbed rounds; None where nothing could tell.
 
         0 where no quiet regime could be told: then all rounds count, and none is known quiet.
         """
-        if not self._canary_ns:
+        if not self._canary_ns and not self._others_cpus:
             return None
-        if quiet_limit(list(self._canary_ns.values())) is None:
+        calm = self._calm()
+        sung = [time_ns for key, time_ns in self._canary_ns.items() if key in calm]
+        if not calm or (sung and quiet_limit(sung) is None):
             return 0.0
         return len(self.quiet()) / len(self.every())
 
     def quiet(self) -> frozenset[Round]:
-        """Return the rounds in which the machine was undisturbed, as the canary tells."""
-        unknown = self.every() - self._canary_ns.keys()
-        return quiet_rounds(self._canary_ns) | unknown
+        """Return the rounds in which the machine was undisturbed.
+
+        Other programs took next to nothing, and the canary was as fast as at the best of times.
+        Where hardly a round was so, all are returned: then the regimes cannot be told apart.
+        """
+        calm = self._calm() or self.every()
+        sung = {key: time_ns for key, time_ns in self._canary_ns.items() if key in calm}
+        return quiet_rounds(sung) | (calm - sung.keys())
+
+    def _calm(self) -> frozenset[Round]:
+        """Return the rounds without other programs; none where they are too few to speak."""
+        every = self.every()
+        calm = frozenset(k for k in every if self._others_cpus.get(k, 0.0) <= CALM_CPUS)
+        enough = len(calm) >= max(FEWEST_CALM, LEAST_CALM_SHARE * len(every))
+        return calm if enough else frozenset()
 
     def ratio(
         self,

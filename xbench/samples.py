@@ -22,6 +22,8 @@ class Epoch:
         wall_ns: From the first timed inference's start to the last one's end.
         cpu_ns: CPU time of the whole worker over ``wall_ns``.
         canary_ns: The canary's time just before and just after the turn; None without a canary.
+        others_cpus: How many of the allowed CPUs other programs kept busy during the round, on
+            average; None where the kernel does not tell.
     """
 
     cell: int
@@ -33,6 +35,7 @@ class Epoch:
     wall_ns: int
     cpu_ns: int
     canary_ns: tuple[int, int] | None
+    others_cpus: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

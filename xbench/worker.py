@@ -123,9 +123,11 @@ def failure(error: BaseException) -> Message:
 
 
 def answer(handler: Callable[[Message], Message], job: Message) -> Message:
-    """Return the handler's reply; whatever it raises becomes a reply too."""
+    """Return the handler's reply, with the CPU time spent; what it raises becomes a reply too."""
+    before_ns = process_time_ns()
     try:
-        return handler(job)
+        reply = handler(job)
+        return {**reply, "spent_ns": process_time_ns() - before_ns}
     except BaseException as error:  # the worker's boundary: the parent must hear of it
         traceback.print_exc()
         sys.stderr.flush()

@@ -30,6 +30,7 @@ def epoch(number: int, latencies_ns: tuple[int, ...] = (5, 6, 7)) -> Epoch:
         wall_ns=sum(latencies_ns),
         cpu_ns=10,
         canary_ns=(100, 110) if number % 2 else None,
+        others_cpus=0.5 if number % 3 else None,
     )
 
 

@@ -67,12 +67,21 @@ def can_fold(node: onnx.NodeProto, inputs: Sequence[Array], outputs: Sequence[Va
         return False
     if any(array.dtype.char not in _PLAIN for array in inputs):
         return False
+    if node.op_type == "Slice" and _starts_before(inputs):
+        return False
     allowed = max(_GROWTH_LIMIT, sum(array.size for array in inputs))
     sizes = [_size(value) for value in outputs]
     if any(size is None for size in sizes):
         # The extent depends on the data (NonZero, Unique): bounded by a small input alone.
         return sum(array.size for array in inputs) <= _GROWTH_LIMIT // 16 and not _expands(node)
     return sum(size or 0 for size in sizes) <= allowed
+
+
+def _starts_before(inputs: Sequence[Array]) -> bool:
+    """Return whether a slice backwards may start before its axis: the reference errs there."""
+    if len(inputs) < 5 or (inputs[4] > 0).all():
+        return False
+    return bool((inputs[1] < -min(inputs[0].shape, default=0)).any())
 
 
 def _size(value: Value) -> int | None:
