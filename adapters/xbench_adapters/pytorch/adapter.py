@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _INSTALL = "pip install 'xbench[pytorch]'"
 
+_ONEDNN = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+"""What computes float32 on a CPU, and could do so in bf16; by place in `torch.backends`."""
+
 
 class PyTorchAdapter:
     """Runs ONNX models as native PyTorch modules; the harness owns the clock."""
@@ -151,9 +154,9 @@ def _hold_fp32() -> None:
     import torch
 
     torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set by a module class
-    for part in ("mkldnn", "cuda.matmul", "cudnn"):
-        _part(part).fp32_precision = "ieee"
-    for part in ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn", "cudnn.conv", "cudnn.rnn"):
+    # The older switch sets cuDNN's parts alike: set apart, torch.export fails to read it.
+    torch.backends.cudnn.allow_tf32 = False
+    for part in _ONEDNN:
         _part(part).fp32_precision = "ieee"
 
 
@@ -175,6 +178,5 @@ def _effective(module: torch.fx.GraphModule) -> str:
     narrow = {str(one.dtype) for one in module.parameters()} - {"torch.float32", "torch.float64"}
     if narrow:
         return "+".join(sorted(name.removeprefix("torch.") for name in narrow))
-    parts = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-    loose = {_fp32_setting(part) for part in parts} - {"ieee"}
+    loose = {_fp32_setting(part) for part in _ONEDNN} - {"ieee"}
     return "+".join(sorted(loose)) if loose else "fp32"

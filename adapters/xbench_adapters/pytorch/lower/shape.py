@@ -164,9 +164,10 @@ def _sliced(node: Node, to: Builder, cuts: list[tuple[int, int, int, int]]) -> t
         if step > 0:
             index[place] = slice(start, end, step)
             continue
+        if end in (2**31 - 1, 2**63 - 1):
+            to.refuse("a slice backwards to the largest number, on which runtimes differ")
         # PyTorch's own slices only go forward: take the places by number.
-        length = to.shape(node.inputs[0])[place]
-        places = np.arange(length)[slice(start, None if end < -length else end, step)]
+        places = _backwards(to.shape(node.inputs[0])[place], start, end, step)
         taken = to.fixed(f"{node.name}_places", places)
         x = to.call(torch.index_select, x, place, taken)
     if all(one == slice(None) for one in index):
@@ -174,6 +175,13 @@ def _sliced(node: Node, to: Builder, cuts: list[tuple[int, int, int, int]]) -> t
     import operator
 
     return to.call(operator.getitem, x, tuple(index))
+
+
+def _backwards(length: int, start: int, end: int, step: int) -> Array:
+    """Return the places of a slice backwards; unlike Python's, it starts within the axis."""
+    first = min(max(start + length if start < 0 else start, 0), length - 1)
+    last = min(max(end + length if end < 0 else end, -1), length - 1)
+    return np.arange(first, last, step) if length else np.arange(0)
 
 
 _MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}

@@ -1,0 +1,357 @@
+"""Families of operators against ONNX Runtime, over inputs and attributes that vary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from tests.adapters.pytorch.graphs import agree, model, normal, run
+from xbench.errors import UnsupportedNodeError
+from xbench_adapters.pytorch import import_onnx
+
+few = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,  # the same cases each time: a failure can be looked at
+    suppress_health_check=[HealthCheck.filter_too_much],
+)
+node = helper.make_node
+counts = st.integers(1, 3)
+
+
+@st.composite
+def windows(draw: st.DrawFn, axes: int) -> dict[str, Any]:
+    """Return attributes of sliding windows: padding by hand, uneven too, or automatic."""
+    attributes: dict[str, Any] = {
+        "kernel_shape": draw(st.lists(counts, min_size=axes, max_size=axes)),
+        "strides": draw(st.lists(counts, min_size=axes, max_size=axes)),
+    }
+    kind = draw(st.sampled_from(["NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
+    attributes["auto_pad"] = kind
+    if kind == "NOTSET":
+        smallest = min(attributes["kernel_shape"]) - 1
+        pads = st.integers(0, smallest)
+        attributes["pads"] = draw(st.lists(pads, min_size=2 * axes, max_size=2 * axes))
+    return attributes
+
+
+@given(st.data(), st.integers(1, 3), st.sampled_from([1, 2]), st.booleans(), st.booleans())
+@few
+def test_convolutions(
+    data: st.DataObject, axes: int, groups: int, biased: bool, known: bool
+) -> None:
+    attributes = data.draw(windows(axes))
+    if attributes["auto_pad"] in ("NOTSET", "VALID"):
+        attributes["dilations"] = data.draw(st.lists(counts, min_size=axes, max_size=axes))
+    tensors = {"w": normal(4, 4 // groups, *attributes["kernel_shape"])}
+    if biased:
+        tensors["b"] = normal(4, seed=1)
+    feeds = {"x": normal(2, 4, *(7 + place for place in range(axes)))}
+    conv = node("Conv", ["x", *tensors], ["y"], group=groups, **attributes)
+    agree([conv], feeds if known else feeds | tensors, ["y"], tensors if known else None)
+
+
+@given(st.data(), st.integers(1, 2), st.sampled_from([1, 2]), st.booleans())
+@few
+def test_transposed_convolutions(data: st.DataObject, axes: int, groups: int, biased: bool) -> None:
+    def lengths(most: int, least: int = 0, count: int = axes) -> list[int]:
+        return data.draw(st.lists(st.integers(least, most), min_size=count, max_size=count))
+
+    kernel, strides = lengths(3, 2), lengths(3, 1)
+    attributes: dict[str, Any] = {
+        "kernel_shape": kernel,
+        "strides": strides,
+        "pads": lengths(1, 0, 2 * axes),
+        "dilations": lengths(2, 1),
+        "output_padding": [data.draw(st.integers(0, stride - 1)) for stride in strides],
+        "group": groups,
+    }
+    tensors = {"w": normal(4, 3, *kernel)} | ({"b": normal(3 * groups)} if biased else {})
+    feeds = {"x": normal(2, 4, *(5 + place for place in range(axes)))}
+    agree([node("ConvTranspose", ["x", *tensors], ["y"], **attributes)], feeds, ["y"], tensors)
+
+
+@pytest.mark.parametrize("attributes", [{"output_shape": [9, 11]}, {"auto_pad": "SAME_UPPER"}])
+def test_transposed_convolutions_to_a_shape(attributes: dict[str, Any]) -> None:
+    conv = node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], **attributes)
+    agree([conv], {"x": normal(1, 2, 5, 5)}, ["y"], {"w": normal(2, 3, 3, 3)})
+
+
+@given(st.data(), st.integers(1, 3), st.sampled_from(["MaxPool", "AveragePool"]), st.booleans())
+@few
+def test_poolings(data: st.DataObject, axes: int, operator: str, ceil: bool) -> None:
+    attributes = data.draw(windows(axes))
+    assume(not (ceil and attributes["auto_pad"] != "NOTSET"))
+    attributes["ceil_mode"] = int(ceil)
+    if operator == "AveragePool":
+        attributes["count_include_pad"] = data.draw(st.integers(0, 1))
+    feeds = {"x": normal(2, 3, *(6 + place for place in range(axes)))}
+    pool = node(operator, ["x"], ["y"], **attributes)
+    try:
+        import_onnx(model([pool], feeds, ["y"]))
+    except UnsupportedNodeError as error:
+        assume("extent is" not in error.detail)  # ONNX's inference and rule differ: refused
+        raise
+    agree([pool], feeds, ["y"])
+
+
+bounds = st.one_of(st.integers(-9, 9), st.sampled_from([-(2**31), 2**31 - 1, 2**62]))
+
+
+@given(
+    st.lists(st.tuples(bounds, bounds, st.sampled_from([-3, -1, 1, 2])), min_size=1, max_size=3),
+    st.booleans(),
+)
+@few
+def test_slices(cuts: list[tuple[int, int, int]], from_the_back: bool) -> None:
+    axes = [place - 3 if from_the_back else place for place in range(len(cuts))]
+    assume(not any(step < 0 and end == 2**31 - 1 for _, end, step in cuts))
+    starts, ends, steps = (np.array(one) for one in zip(*cuts, strict=True))
+    weights = {"s": starts, "e": ends, "a": np.array(axes), "t": steps}
+    feeds = {"x": normal(4, 5, 6)}
+    agree([node("Slice", ["x", *weights], ["y"])], feeds, ["y"], weights)
+
+
+@given(
+    st.sampled_from(["constant", "reflect", "edge", "wrap"]),
+    st.lists(st.integers(-1, 2), min_size=4, max_size=4),
+)
+@few
+def test_paddings(mode: str, pads: list[int]) -> None:
+    assume(mode == "constant" or min(pads) >= 0)  # ONNX Runtime differs from the reference here
+    weights = {"p": np.array(pads), "v": np.float32(1.5), "a": np.array([-1, 1])}
+    feeds = {"x": normal(3, 4, 5)}
+    agree([node("Pad", ["x", *weights], ["y"], mode=mode)], feeds, ["y"], weights)
+
+
+@given(
+    st.sampled_from(["nearest", "linear"]),
+    st.sampled_from(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]),
+    st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+@settings(few, max_examples=80)
+def test_resizing_to_lengths(mode: str, places: str, rule: str, lengths: tuple[int, int]) -> None:
+    attributes = {"mode": mode, "coordinate_transformation_mode": places, "nearest_mode": rule}
+    weights = {"n": np.array([1, 2, *lengths])}
+    feeds = {"x": normal(1, 2, 4, 6)}
+    agree([node("Resize", ["x", "", "", "n"], ["y"], **attributes)], feeds, ["y"], weights)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("scale", [2.0, 0.6, 1.5])
+def test_resizing_by_scales(mode: str, scale: float) -> None:
+    weights = {"s": np.array([1, 1, scale, 2 * scale], np.float32)}
+    resize = node("Resize", ["x", "", "s"], ["y"], mode=mode)
+    agree([resize], {"x": normal(1, 2, 4, 6)}, ["y"], weights)
+
+
+REDUCTIONS = [
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
+    "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
+]  # fmt: skip
+
+
+@given(
+    st.sampled_from(REDUCTIONS),
+    st.sampled_from([None, [0], [-1], [0, 2], [1, -1], []]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([13, 18]),
+)
+@settings(few, max_examples=60)
+def test_reductions(
+    operator: str, axes: list[int] | None, keeps: bool, idle: bool, opset: int
+) -> None:
+    feeds = {"x": np.abs(normal(2, 3, 4)) + 0.1}
+    attributes: dict[str, Any] = {"keepdims": int(keeps)}
+    weights = {}
+    if opset == 18 or operator == "ReduceSum":
+        weights = {} if axes is None else {"a": np.array(axes, np.int64)}
+        attributes["noop_with_empty_axes"] = int(idle)
+        # Without its input ONNX Runtime does nothing to ReduceSumSquare and its like either.
+        assume(not (idle and not axes) or operator in ("ReduceSum", "ReduceMax", "ReduceMean"))
+    elif axes:
+        attributes["axes"] = axes
+    agree(
+        [node(operator, ["x", *weights], ["y"], **attributes)], feeds, ["y"], weights, opset=opset
+    )
+
+
+@given(st.sampled_from(["Softmax", "LogSoftmax", "Hardmax"]), st.integers(-3, 2))
+@few
+def test_softmax_flattens_before_version_13_and_not_since(operator: str, axis: int) -> None:
+    feeds = {"x": normal(2, 3, 4)}
+    for opset in (11, 12, 13, 20):
+        agree([node(operator, ["x"], ["y"], axis=axis)], feeds, ["y"], opset=opset)
+
+
+whole = st.integers(-7, 7)
+
+
+@given(
+    st.lists(whole, min_size=6, max_size=6), st.lists(whole.filter(bool), min_size=3, max_size=3)
+)
+@few
+def test_division_and_remainder_of_whole_numbers(left: list[int], right: list[int]) -> None:
+    feeds = {"a": np.array(left).reshape(2, 3), "b": np.array(right)}
+    nodes = [
+        node("Div", ["a", "b"], ["d"]),
+        node("Mod", ["a", "b"], ["m"]),
+        node("Mod", ["a", "b"], ["f"], fmod=1),
+    ]
+    agree(nodes, feeds, ["d", "m", "f"])
+
+
+@given(st.sampled_from(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"]), st.integers(0, 3))
+@few
+def test_arithmetic_broadcasts_and_takes_single_constants(operator: str, rank: int) -> None:
+    feeds = {"x": np.abs(normal(3, 1)) + 0.5}
+    for other in (np.float32(1.7), np.full((1,) * rank, 0.3, np.float32), np.abs(normal(2, 1, 4))):
+        agree([node(operator, ["x", "w"], ["y"])], feeds, ["y"], {"w": other})
+        agree([node(operator, ["w", "x"], ["y"])], feeds, ["y"], {"w": other})
+
+
+@given(
+    st.integers(-3, 2),
+    st.lists(st.integers(-2, 1), min_size=4, max_size=4),
+    st.sampled_from([(), (4,), (2, 2)]),
+    st.booleans(),
+)
+@few
+def test_gathering_with_indices_from_either_end(
+    axis: int, places: list[int], shape: tuple[int, ...], known: bool
+) -> None:
+    indices = np.array(places[0] if shape == () else places).reshape(shape)
+    tensors = {"i": indices}
+    feeds = {"x": normal(2, 3, 4)}
+    gather = node("Gather", ["x", "i"], ["y"], axis=axis)
+    agree([gather], feeds if known else feeds | tensors, ["y"], tensors if known else None)
+    same = {"i": np.resize(np.array(places), (2, 3, 4))}
+    agree([node("GatherElements", ["x", "i"], ["y"], axis=axis)], feeds | same, ["y"])
+
+
+def test_an_embedding_takes_indices_from_either_end_and_refuses_others() -> None:
+    feeds = {"i": np.array([[0, -1], [3, -4]])}
+    module = agree([node("Gather", ["w", "i"], ["y"])], feeds, ["y"], {"w": normal(4, 3)})
+    for outside in (4, -5):
+        with pytest.raises((IndexError, RuntimeError)):
+            run(module, {"i": np.array([[outside, 0], [0, 0]])})
+
+
+@given(st.sampled_from([[0, -1], [-1, 2], [2, 0, 4], [24], [4, 1, 6, 1], [0, 0, 4]]))
+@few
+def test_reshapes(aim: list[int]) -> None:
+    feeds = {"x": normal(2, 3, 4)}
+    agree([node("Reshape", ["x", "s"], ["y"])], feeds, ["y"], {"s": np.array(aim)})
+
+
+def test_a_reshape_to_nothing() -> None:
+    feeds = {"x": np.zeros((0, 3), np.float32)}
+    weights = {"s": np.array([3, 0])}
+    agree([node("Reshape", ["x", "s"], ["y"], allowzero=1)], feeds, ["y"], weights)
+
+
+@given(st.integers(1, 5), st.booleans(), st.integers(-2, 1))
+@few
+def test_top_k_gives_the_first_of_equals(count: int, largest: bool, axis: int) -> None:
+    feeds = {"x": np.random.default_rng(count).integers(0, 3, (5, 5)).astype(np.float32)}
+    top = node("TopK", ["x", "k"], ["v", "i"], axis=axis, largest=int(largest))
+    agree([top], feeds, ["v", "i"], {"k": np.array([count])})
+
+
+@given(st.booleans(), st.booleans(), st.integers(-2, 1))
+@few
+def test_running_sums(exclusive: bool, reverse: bool, axis: int) -> None:
+    cumsum = node("CumSum", ["x", "a"], ["y"], exclusive=int(exclusive), reverse=int(reverse))
+    agree([cumsum], {"x": normal(3, 4)}, ["y"], {"a": np.int64(axis)})
+
+
+@given(
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([1.0, 0.5]),
+    st.sampled_from([(), (1,), (5,), (3, 5)]),
+)
+@few
+def test_gemm(left: bool, right: bool, factor: float, shape: tuple[int, ...]) -> None:
+    feeds = {"a": normal(4, 3) if left else normal(3, 4)}
+    weights = {"b": normal(5, 4) if right else normal(4, 5), "c": normal(*shape)}
+    gemm = node(
+        "Gemm", ["a", "b", "c"], ["y"],
+        transA=int(left), transB=int(right), alpha=factor, beta=2 * factor,
+    )  # fmt: skip
+    agree([gemm], feeds, ["y"], weights)
+
+
+@pytest.mark.parametrize("operator", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("started", [False, True])
+def test_recurrent_networks(operator: str, direction: str, started: bool) -> None:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator]
+    both = 2 if direction == "bidirectional" else 1
+    weights = {
+        "w": normal(both, gates * 5, 3, seed=1),
+        "r": normal(both, gates * 5, 5, seed=2),
+        "b": normal(both, gates * 10, seed=3),
+    }
+    names, outputs = ["x", "w", "r", "b"], ["y", "h"]
+    feeds = {"x": normal(4, 2, 3)}
+    if started:
+        names += ["", "h0"]
+        weights["h0"] = normal(both, 2, 5, seed=4)
+    if operator == "LSTM":
+        outputs.append("c")
+        if started:
+            names.append("c0")
+            weights["c0"] = normal(both, 2, 5, seed=5)
+    attributes: dict[str, Any] = {"linear_before_reset": 1} if operator == "GRU" else {}
+    one = node(operator, names, outputs, hidden_size=5, direction=direction, **attributes)
+    agree([one], feeds, outputs, weights)
+
+
+GRU = node("GRU", ["x", "w", "r"], ["y"], hidden_size=2)
+
+
+@pytest.mark.parametrize(
+    ("one", "weights", "detail"),
+    [
+        (GRU, {"w": (1, 6, 4), "r": (1, 6, 2)}, "linear_before_reset"),
+        (node("LRN", ["x"], ["y"], size=2), {}, "even size"),
+        (node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2]), {}, "indices"),
+        (node("Resize", ["x", "", "w"], ["y"], mode="cubic"), {"w": (3,)}, "cubic"),
+        (node("NoSuch", ["x"], ["y"], domain="elsewhere"), {}, "no PyTorch lowering"),
+        (node("Det", ["x"], ["y"]), {}, "no PyTorch lowering"),
+    ],
+)  # fmt: skip
+def test_what_is_not_sure_is_refused_by_name_before_anything_runs(
+    one: Any, weights: dict[str, tuple[int, ...]], detail: str
+) -> None:
+    one.name = "the node"
+    arrays = {name: np.abs(normal(*shape)) + 1 for name, shape in weights.items()}
+    built = model([one], {"x": normal(3, 4, 4)}, ["y"], arrays)
+    built.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    with pytest.raises(UnsupportedNodeError, match=detail) as caught:
+        import_onnx(built)
+    assert caught.value.node == "the node"
+    assert one.op_type in caught.value.operator
+
+
+def test_a_slice_backwards_to_the_largest_number_is_refused() -> None:
+    """ONNX's reference takes nothing there, ONNX Runtime everything."""
+    weights = {"s": np.array([-1]), "e": np.array([2**31 - 1]), "a": [0], "t": np.array([-1])}
+    arrays = {name: np.asarray(one) for name, one in weights.items()}
+    one = node("Slice", ["x", *arrays], ["y"])
+    with pytest.raises(UnsupportedNodeError, match="runtimes differ"):
+        import_onnx(model([one], {"x": normal(3)}, ["y"], arrays))
+
+
+def test_a_shape_that_only_the_data_tells_is_refused() -> None:
+    feeds = {"x": normal(2, 3), "s": np.array([3, 2])}
+    with pytest.raises(UnsupportedNodeError, match="known before the first run"):
+        import_onnx(model([node("Reshape", ["x", "s"], ["y"])], feeds, ["y"]))
