@@ -29,7 +29,7 @@ from xbench.wire import Message
 
 FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
 FEWEST_ROUNDS = 3
-SETTLED_ROUNDS = 16  # after these, a launch may end early if more rounds would add nothing
+SETTLED_ROUNDS = 24  # after these, a launch may end early if more rounds would add nothing
 WITHIN_SHARE = 0.4  # of the target: rounds this sure are not what holds a ratio's interval open
 WORTH_OF_START = 0.5  # a launch that was slow to start is measured for at least this share of it
 

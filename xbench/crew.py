@@ -23,7 +23,7 @@ from xbench.samples import Failure, Launched
 from xbench.store import RunFolder
 from xbench.wire import Message, facts_from_json, model_to_json
 
-EPOCH_S = 0.12  # short beside the machine's changes of regime, long beside a stop and a continue
+EPOCH_S = 0.05  # short beside the machine's changes of regime, long beside a stop and a continue
 MOST_ITERATIONS = 5000
 SLOW_NS = 500_000_000  # one inference of this length is an epoch
 SETTLE_SHARE = 0.1  # of an epoch's inferences, untimed, before it: caches were another's

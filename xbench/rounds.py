@@ -65,7 +65,9 @@ class Rounds:
         Other programs took next to nothing, and the canary was as fast as at the best of times.
         Where hardly a round was so, all are returned: then the regimes cannot be told apart.
         """
-        calm = self._calm() or self.every()
+        calm = self._calm()
+        if not calm:
+            return self.every()
         sung = {key: time_ns for key, time_ns in self._canary_ns.items() if key in calm}
         return quiet_rounds(sung) | (calm - sung.keys())
 
