@@ -206,7 +206,7 @@ class _Evaluation:
             return False
         for name, value, array in zip(wanted, values, found, strict=True):
             # The reference computes some results in a wider type than the schema's.
-            self._hold(name, array if value.dtype is None else array.astype(value.dtype))
+            self._hold(name, array.astype(value.dtype or array.dtype, copy=False))
         return True
 
     def _measured(self, node: onnx.NodeProto, attributes: dict[str, Any]) -> bool:

@@ -30,22 +30,16 @@ def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, di
     """
     import onnx
 
-    if isinstance(model, onnx.ModelProto):
-        weights = {one.name: tensor_array(one, None) for one in model.graph.initializer}
-        light = _without_weights(model)
-        sparse = model.graph.sparse_initializer
-    else:
+    folder = None
+    if not isinstance(model, onnx.ModelProto):
         path = Path(model)
-        light = _parse(path)
-        weights = {}
-        while light.graph.initializer:  # from the back: each tensor's bytes are let go at once
-            tensor = light.graph.initializer.pop()
-            weights[tensor.name] = tensor_array(tensor, path.parent)
-        sparse = light.graph.sparse_initializer
-    for one in sparse:
+        model, folder = _parse(path), path.parent
+    weights = {one.name: tensor_array(one, folder) for one in model.graph.initializer}
+    for one in model.graph.sparse_initializer:
         weights[one.values.name] = _densified(one)
-    del light.graph.sparse_initializer[:]
-    return _inlined(light), weights
+    # What was parsed from a file goes with the last use of it here, and its weights with it.
+    model = _without_weights(model)
+    return _inlined(model), weights
 
 
 def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:

@@ -28,6 +28,7 @@ class Builder:
         self.root = nn.Module()
         self.fx = torch.fx.Graph()
         self._made: dict[str, torch.fx.Node] = {}
+        self._held: dict[tuple[Any, ...], tuple[Array, nn.Parameter]] = {}
         self._targets: set[str] = set()
         self.node: Node | None = None
 
@@ -101,7 +102,7 @@ class Builder:
         if name not in self._made:
             array = self.constant(name)
             assert array is not None, name
-            self._made[name] = self.held(name, tensor_of(array))
+            self._made[name] = self._constant(name, array)
         return self._made[name]
 
     def optional(self, name: str) -> torch.fx.Node | None:
@@ -128,13 +129,24 @@ class Builder:
         """Take ``node`` as the value of ``name``."""
         self._made[name] = node
 
-    def held(self, name: str, tensor: torch.Tensor) -> torch.fx.Node:
-        """Return a tensor that the module holds: floats as a parameter, others as a buffer."""
+    def parameter(self, array: Array) -> nn.Parameter:
+        """Return a weight as a parameter that asks for no gradient; the same memory, the same one.
+
+        Embeddings and the layer after them often share a weight, natively too.
+        """
+        place = array.__array_interface__["data"][0]
+        key = (place, array.shape, array.strides, array.dtype.str)
+        if key not in self._held:
+            made = nn.Parameter(tensor_of(array), requires_grad=False)
+            self._held[key] = array, made  # the array stays: its place must not be taken again
+        return self._held[key][1]
+
+    def _constant(self, name: str, array: Array) -> torch.fx.Node:
+        """Return a constant that the module holds: floats as a parameter, others as a buffer."""
+        if not DTYPES[array.dtype.name].is_floating_point:
+            return self.fixed(name, array)
         target = self._free(name)
-        if tensor.is_floating_point():
-            self.root.register_parameter(target, nn.Parameter(tensor, requires_grad=False))
-        else:
-            self.root.register_buffer(target, tensor)
+        self.root.register_parameter(target, self.parameter(array))
         return self.fx.get_attr(target)
 
     def fixed(self, name: str, array: Array) -> torch.fx.Node:
@@ -180,8 +192,3 @@ class Builder:
             target, count = f"{stem}_{count}", count + 1
         self._targets.add(target)
         return target
-
-
-def parameter(array: Array) -> nn.Parameter:
-    """Return a weight as a parameter that asks for no gradient."""
-    return nn.Parameter(tensor_of(array), requires_grad=False)

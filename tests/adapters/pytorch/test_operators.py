@@ -244,6 +244,16 @@ def test_an_embedding_takes_indices_from_either_end_and_refuses_others() -> None
             run(module, {"i": np.array([[outside, 0], [0, 0]])})
 
 
+def test_an_embedding_that_is_the_last_layer_too_is_held_once() -> None:
+    nodes = [
+        node("Gather", ["w", "i"], ["x"]),
+        node("Transpose", ["w"], ["turned"], perm=[1, 0]),
+        node("MatMul", ["x", "turned"], ["y"]),
+    ]
+    module = agree(nodes, {"i": np.array([[2, 0, 3]])}, ["y"], {"w": normal(4, 3)})
+    assert [tuple(one.shape) for one in module.parameters()] == [(4, 3)]
+
+
 @given(st.sampled_from([[0, -1], [-1, 2], [2, 0, 4], [24], [4, 1, 6, 1], [0, 0, 4]]))
 @few
 def test_reshapes(aim: list[int]) -> None:
@@ -340,6 +350,16 @@ def test_what_is_not_sure_is_refused_by_name_before_anything_runs(
         import_onnx(built)
     assert caught.value.node == "the node"
     assert one.op_type in caught.value.operator
+
+
+def test_open_lengths_that_shapes_depend_on_are_refused_with_the_remedy() -> None:
+    nodes = [node("Shape", ["x"], ["s"]), node("ConstantOfShape", ["s"], ["y"])]
+    whole = model(nodes, {"x": normal(2, 3)}, ["y"])
+    whole.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
+    with pytest.raises(UnsupportedNodeError, match="give input shapes"):
+        import_onnx(whole)
+    (found,) = run(import_onnx(whole, {"x": (4, 3)}), {"x": normal(4, 3)})
+    assert found.shape == (4, 3)
 
 
 def test_a_slice_backwards_to_the_largest_number_is_refused() -> None:

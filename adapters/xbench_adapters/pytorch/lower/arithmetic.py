@@ -142,10 +142,6 @@ def mean(node: Node, to: Builder) -> torch.fx.Node:
 def where(node: Node, to: Builder) -> torch.fx.Node:
     """Return elements of the second input where the first holds, else of the third."""
     condition, yes, no = node.inputs
-    known = [to.constant(name) for name in (yes, no)]
-    if to.dtype(yes) == torch.float32 and all(one is not None and one.size == 1 for one in known):
-        # Two plain numbers would give PyTorch's default type whatever the model says.
-        return to.call(torch.where, to.value(condition), to.value(yes), to.value(no))
     return to.call(torch.where, to.value(condition), to.operand(yes, no), to.operand(no, yes))
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from xbench.graph.plain import Node
-from xbench_adapters.pytorch.builder import Builder, parameter
+from xbench_adapters.pytorch.builder import Builder
 from xbench_adapters.pytorch.lower.windows import Windows, windows_of
 from xbench_adapters.pytorch.registry import lowering
 
@@ -62,9 +62,9 @@ def _known(node: Node, to: Builder) -> bool:
 
 
 def _weighted(module: nn.Module, node: Node, to: Builder) -> nn.Module:
-    module.weight = parameter(to.need(node.inputs[1], "weight"))
+    module.weight = to.parameter(to.need(node.inputs[1], "weight"))
     if node.input(2):
-        module.bias = parameter(to.need(node.inputs[2], "bias"))
+        module.bias = to.parameter(to.need(node.inputs[2], "bias"))
     return module
 
 

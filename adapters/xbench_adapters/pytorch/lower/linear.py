@@ -9,7 +9,7 @@ import torch
 import torch.fx
 from torch import nn
 
-from xbench_adapters.pytorch.builder import Builder, parameter
+from xbench_adapters.pytorch.builder import Builder
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def _linear(to: Builder, x: torch.fx.Node, weight: Array, bias: Array | None) -> torch.fx.Node:
     """Return a native linear layer; ``weight`` has outputs first, as PyTorch keeps it."""
     module = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    module.weight = parameter(weight)
+    module.weight = to.parameter(weight)
     if bias is not None:
-        module.bias = parameter(bias)
+        module.bias = to.parameter(bias)
     return to.module(module, x)
 
 

@@ -9,7 +9,7 @@ import torch.fx
 from torch import nn
 from torch.nn import functional
 
-from xbench_adapters.pytorch.builder import Builder, parameter
+from xbench_adapters.pytorch.builder import Builder
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def layer_normalization(node: Node, to: Builder) -> torch.fx.Node:
     weights = [to.constant(name) for name in names]
     if all(one is not None and one.shape == normal for one in weights):
         module = nn.LayerNorm(normal, epsilon, bias=bool(node.input(2)), device="meta")
-        module.weight = parameter(to.need(node.inputs[1], "scale"))
+        module.weight = to.parameter(to.need(node.inputs[1], "scale"))
         if node.input(2):
-            module.bias = parameter(to.need(node.inputs[2], "bias"))
+            module.bias = to.parameter(to.need(node.inputs[2], "bias"))
         return to.module(module, x)
     plain = to.call(functional.layer_norm, x, normal, None, None, epsilon)
     scaled = to.call(torch.mul, plain, to.value(node.inputs[1]))

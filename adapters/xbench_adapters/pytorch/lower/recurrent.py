@@ -9,7 +9,7 @@ import torch
 import torch.fx
 from torch import nn
 
-from xbench_adapters.pytorch.builder import Builder, parameter
+from xbench_adapters.pytorch.builder import Builder
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _weights(node: Node, to: Builder) -> list[nn.Parameter]:
         found += [inner[direction], outer[direction]]
         if biases is not None:
             found += np.split(biases[direction], 2)
-    return [parameter(_ordered(one, node.operator)) for one in found]
+    return [to.parameter(_ordered(one, node.operator)) for one in found]
 
 
 def _states(node: Node, to: Builder, *, by_batch: bool) -> tuple[torch.fx.Node, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,13 @@ def reshape(node: Node, to: Builder) -> torch.fx.Node:
         copied = length if isinstance(length, int) else to.call(torch.Tensor.size, x, place)
         dims.append(copied if dim == 0 else dim)
     return to.call(torch.reshape, x, dims)
+
+
+@lowering("Shape", 1)
+@lowering("Size", 1)
+def shape_of(_: Node, to: Builder) -> NoReturn:
+    """Refuse: what is left of these reads lengths that are open."""
+    to.refuse("it reads lengths that are open (give input shapes)")
 
 
 @lowering("Flatten", 1)
