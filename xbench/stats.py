@@ -10,11 +10,11 @@ import random
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from math import ceil, exp, floor, inf, isfinite, log1p, sqrt
-from statistics import fmean, median, variance
+from math import ceil, exp, floor, inf, isfinite, log1p
+from statistics import fmean, median
 from typing import TypeVar
 
-from xbench.medians import median_variance
+from xbench.launches import launch_interval
 from xbench.result import PERCENTILES, Interval, Latency, Verdict
 
 K = TypeVar("K", bound=Hashable)
@@ -122,50 +122,6 @@ def latency(values_ns: Sequence[float]) -> Latency:
         },
         needed={name: samples_needed(q) for name, q in PERCENTILES.items()},
     )
-
-
-def launch_interval(by_launch: Sequence[Sequence[float]], confidence: float = 0.95) -> Interval:
-    """Return the mean over launches of each launch's median round, with its interval.
-
-    Launches are the replicate: the interval is Student's t over their medians, with launches
-    less one degrees of freedom. It is never narrower than the rounds within the launches would
-    make it by themselves, since a few launches may agree by chance; with one launch only the
-    rounds speak. Simulated with the medians of 8 to 16 rounds and launches that differ by half
-    or more of what rounds do, it holds the truth in 96 to 99 % of runs, where the pooled rounds'
-    own interval does in 2 to 83 %.
-
-    The median, since disturbed rounds err to one side: with a quarter of them off by ten times
-    the noise, its error is half that of a mean that trims 20 % off each end; with normal noise
-    and launches that differ, it loses 4 %.
-
-    Args:
-        by_launch: For each launch the values of its rounds, oldest first, in one unit.
-        confidence: Probability that the interval holds the true value.
-
-    Returns:
-        The interval; its bounds are infinite where there is one value, which tells no spread.
-    """
-    launches = [rounds for rounds in by_launch if rounds]
-    if not launches:
-        raise ValueError("an interval needs at least one round")
-    centres = [median(rounds) for rounds in launches]
-    centre, count = fmean(centres), len(centres)
-    freedom = sum(map(len, launches)) - count
-    half = 0.0 if count + freedom > 1 else inf
-    if freedom:
-        within = sqrt(sum(map(median_variance, launches))) / count
-        half = _student(confidence, freedom) * within
-    if count > 1:
-        between = sqrt(variance(centres) / count)
-        half = max(half, _student(confidence, count - 1) * between)
-    return Interval(centre, centre - half, centre + half)
-
-
-@lru_cache
-def _student(confidence: float, freedom: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + confidence) / 2))
 
 
 def ratio_interval(

@@ -12,12 +12,13 @@ from typing import Any
 
 from xbench.cautions import RowEvidence, RunEvidence, row_cautions, run_cautions
 from xbench.inputs import InputsInfo
+from xbench.launches import launch_interval
 from xbench.model import Model
 from xbench.plan import Cell, Spec
 from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status, Verdict
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
-from xbench.stats import latency, launch_interval, ranks, seconds_needed, verdict
+from xbench.stats import latency, ranks, seconds_needed, verdict
 from xbench.weights import WeightsHealth
 
 TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
