@@ -51,6 +51,7 @@ def epochs(middles_ns: list[float], cpus_used: float = 1.98, count: int = 8) -> 
             wall_ns=10**8,
             cpu_ns=round(cpus_used * 10**8),
             canary_ns=None,
+            others_cpus=None,
         )
         for number, middle_ns in enumerate(middles_ns)
     )
