@@ -237,10 +237,17 @@ def _comparison(measured: Measured, first: Cell, second: Cell, rounds: Rounds) -
         candidate_id=second.id,
         ratio=ratio,
         verdict=said,
-        quiet_share=len(quiet) / len(common) if common else None,
+        quiet_share=_quiet_share(rounds, common),
         disturbed_ratio=_value(rounds.ratio(first.id, second.id, common - quiet)),
         needed_s=needed_s,
     )
+
+
+def _quiet_share(rounds: Rounds, common: frozenset[Round]) -> float | None:
+    """Return the quiet share of the rounds in ``common``; 0 where no quiet regime was told."""
+    if not common or not rounds.quiet_share():
+        return rounds.quiet_share() if common else None
+    return len(common & rounds.quiet()) / len(common)
 
 
 def _verdict(measured: Measured, ratio: Interval | None) -> Verdict:

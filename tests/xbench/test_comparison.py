@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -227,3 +230,22 @@ def test_a_run_is_not_resumed_with_another_model(tiny_model: Path, tmp_path: Pat
     onnx.save(convolution(), path)
     with pytest.raises(UsageError, match="changed"):
         run(Spec(model=""), resume=tmp_path / "run")
+
+
+def test_a_run_that_was_never_quiet_does_not_call_its_rounds_quiet(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Beside programs that keep every CPU busy all rounds count, and none is called quiet."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    neighbours = [subprocess.Popen(spin) for _ in range(len(os.sched_getaffinity(0)))]
+    try:
+        found = xbench.compare(
+            tiny_model, ("busy", "busy:2000"), out=tmp_path / "run", launches=1, time_budget_s=6.0
+        )
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+    assert found.comparisons[0].ratio is not None
+    assert found.comparisons[0].quiet_share == 0.0
+    assert Code.DISTURBED in {caution.code for caution in found.cautions}
