@@ -148,7 +148,10 @@ def _read_npz(path: Path) -> Feeds:
             return {name: np.asarray(stored[name]) for name in stored.files}
     except FileNotFoundError as error:
         raise UsageError(f"there is no file {path}", NPZ) from error
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error),
+        RuntimeError,  # what zipfile says of encryption and of versions that it does not know
+    ) as error:
         pickled = "allow_pickle" in str(error)
         what = "holds Python objects" if pickled else "is not an .npz file, or is damaged"
         raise UsageError(f"{path} {what}", NPZ) from error

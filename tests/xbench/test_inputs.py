@@ -423,6 +423,18 @@ def test_a_damaged_archive_is_refused_or_read_and_nothing_worse(
         assert feeds[0].keys() == good().keys()
 
 
+@pytest.mark.parametrize(("place", "value"), [(6, 255), (8, 1), (8, 32), (10, 77)])
+def test_an_archive_of_a_strange_kind_is_refused(
+    tmp_path: Path, model: Model, place: int, value: int
+) -> None:
+    """A version to come, encryption, patches, an unknown compression: all in its directory."""
+    content = bytearray(written(tmp_path / "f.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = value
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(UsageError, match="damaged"):
+        user_feeds(tmp_path / "f.npz", model)
+
+
 def test_an_archive_that_would_fill_the_memory_is_not_unpacked(
     tmp_path: Path, model: Model
 ) -> None:
