@@ -111,7 +111,7 @@ class Conductor:
 
     def _start(self, crew: Crew, group: int) -> None:
         warmup_s = 1.5 if self._spec.quick else 4.0
-        for job in self._alive(group):
+        for job in self._start_order(crew.launch, group):
             before = monotonic()
             try:
                 launched = crew.start(job, warmup_s)
@@ -124,6 +124,16 @@ class Conductor:
             self.seconds["warmup"] += launched.warmup_s
             self._launched.append(launched)
             self._folder.launched(launched)
+
+    def _start_order(self, launch: int, group: int) -> list[Job]:
+        """Return the cells in another balanced order each launch.
+
+        The order leaves its mark: of two equal cells, the one that always started second was
+        0.3 to 1.1 % faster in each of seven quiet comparisons.
+        """
+        jobs = self._alive(group)
+        square = williams(len(jobs), self._spec.seed + group)
+        return [jobs[i] for i in square[launch % len(square)]] if jobs else []
 
     def _measure(self, crew: Crew, group: int, number: int, deadline: float) -> int:
         """Run rounds until the launch has told what it can; return the next round's number."""
