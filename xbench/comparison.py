@@ -152,8 +152,6 @@ class _Comparison:
             unsaved=folder.problem,
         )
         summary = summarise(measured)
-        seconds = {f"{phase}_s": value for phase, value in conductor.seconds.items()}
-        measuring_s = conductor.seconds["measure"]
         found = Run(
             run_id=folder.path.name,
             model=model.to_json(),
@@ -165,8 +163,7 @@ class _Comparison:
                 "total_s": time.monotonic() - self._start_s,
                 "prepare_s": prepared_s,
                 "reference_s": reference_s,
-                **seconds,
-                "parent_cpu_share": conductor.parent_cpu_s / measuring_s if measuring_s else None,
+                **_timing(conductor),
             },
             cautions=summary.cautions,
             folder=str(folder.path),
@@ -192,6 +189,14 @@ class _Comparison:
             return
         document = {"format": FORMAT, "spec": asdict(self._spec), "model": model.to_json()}
         folder.write_json("run.json", {**document, "host": host})
+
+
+def _timing(conductor: Conductor) -> dict[str, float | None]:
+    """Return seconds by phase, and the parent's share of a core while workers measured."""
+    seconds: dict[str, float | None] = {f"{k}_s": v for k, v in conductor.seconds.items()}
+    measuring_s = conductor.seconds["measure"]
+    share = conductor.parent_cpu_s / measuring_s if measuring_s else None
+    return {**seconds, "parent_cpu_share": share}
 
 
 def _jobs(
