@@ -21,7 +21,7 @@ from xbench.plan import Spec
 from xbench.progress import Progress, Standing
 from xbench.regime import Regime
 from xbench.result import Interval, Status
-from xbench.rounds import Rounds
+from xbench.rounds import CALM_CPUS, Rounds
 from xbench.samples import Epoch, Failure, Samples
 from xbench.stats import half_width, williams
 from xbench.store import RunFolder
@@ -59,6 +59,7 @@ class Conductor:
         self._rounds = Rounds(self._epochs)
         self._seen: set[tuple[int, str, int]] = set()
         self._regime = Regime(progress)
+        self._others_cpus: float | None = None
         self._start_s = monotonic()
         self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0}
         self.parent_cpu_s = 0.0
@@ -155,14 +156,16 @@ class Conductor:
         epochs: list[Epoch] = []
         workers = [member.process for member in crew.members.values()]
         used = self._regime.usage(workers)
-        before = self._regime.canary_ns()
+        # A neighbour in the kernel's accounts marks a round already: its time goes to epochs.
+        listens = self._others_cpus is None or self._others_cpus <= CALM_CPUS
+        before = self._regime.canary_ns() if listens else None
         for position, cell in enumerate(order):
             try:
                 reply = self._timed_epoch(crew, cell, number % feeds)
             except Failed as failed:
                 self._fail(failed.failure)
                 continue
-            after = self._regime.canary_ns()
+            after = self._regime.canary_ns() if listens else None
             epochs.append(
                 Epoch(
                     cell=cell,
@@ -180,8 +183,8 @@ class Conductor:
             before = after
             if self._interrupts.requested:
                 break
-        others_cpus = used.others_cpus(self._regime.usage(workers))
-        known = tuple(replace(epoch, others_cpus=others_cpus) for epoch in epochs)
+        self._others_cpus = used.others_cpus(self._regime.usage(workers))
+        known = tuple(replace(epoch, others_cpus=self._others_cpus) for epoch in epochs)
         self._keep(crew, number, order, known)
 
     def _timed_epoch(self, crew: Crew, cell: int, feed: int) -> Message:

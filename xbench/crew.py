@@ -24,6 +24,8 @@ from xbench.store import RunFolder
 from xbench.wire import Message, facts_from_json, model_to_json
 
 EPOCH_S = 0.05  # short beside the machine's changes of regime, long beside a stop and a continue
+LONGER_S = 0.15  # for up to FEW inferences: beside a neighbour, those right after a stop are faster
+FEW = 7
 MOST_ITERATIONS = 5000
 SLOW_NS = 500_000_000  # one inference of this length is an epoch
 SETTLE_SHARE = 0.1  # of an epoch's inferences, untimed, before it: caches were another's
@@ -59,7 +61,8 @@ class Member:
         """Return how many inferences make an epoch."""
         if self.settled_ns >= SLOW_NS:
             return 1
-        return min(MOST_ITERATIONS, max(2, round(EPOCH_S * 1e9 / max(1.0, self.settled_ns))))
+        usual, longer = (round(s * 1e9 / max(1.0, self.settled_ns)) for s in (EPOCH_S, LONGER_S))
+        return min(MOST_ITERATIONS, max(2, usual, min(FEW, longer)))
 
     @property
     def settle(self) -> int:

@@ -39,7 +39,7 @@ class Spec:
     boundary: str = "host"
     launches: int = 5
     precision_target: float = 0.01
-    time_budget_s: float = 100.0
+    time_budget_s: float = 110.0
     timeout_s: float = 300.0
     seed: int = 0
     feeds: int = 4
