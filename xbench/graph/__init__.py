@@ -7,6 +7,8 @@
     types.py     what ONNX's shape inference says of one node
     fold.py      the value of a node whose inputs are known
     partial.py   the value of a shape vector of which some entries are known
+    functions.py operators that ONNX or the model defines by simpler ones
+    flow.py      nodes that hold graphs: branches, loops
     evaluate.py  one pass over the nodes with all of these → plain.Graph
     fusions/     patterns that exporters leave behind → single operators
 

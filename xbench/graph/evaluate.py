@@ -6,7 +6,9 @@ are known are folded, what does nothing is taken out. What is left is the comput
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,47 @@ import onnx
 
 from xbench.errors import ModelError
 from xbench.graph.bind import Shapes, bound_inputs
+from xbench.graph.contrib import contrib_types
+from xbench.graph.flow import Flow, flow
 from xbench.graph.fold import can_fold, evaluated
+from xbench.graph.functions import (
+    Function,
+    Locals,
+    body_of,
+    local_functions,
+    opsets_of,
+    written_out,
+)
+from xbench.graph.loose import Type, loosened, plain
 from xbench.graph.partial import RULES, Entries, entries_of, reshape_target
-from xbench.graph.plain import UNKNOWN, Array, Graph, Node, Value, without_dead_nodes
-from xbench.graph.read import read_model, tensor_array
+from xbench.graph.plain import (
+    UNKNOWN,
+    Array,
+    Graph,
+    Node,
+    free_values,
+    without_dead_nodes,
+)
+from xbench.graph.read import densified, read_model, tensor_array
+from xbench.graph.subgraphs import apart
 from xbench.graph.types import attributes_of, infer, schema_of, tells, type_of, value_of
 
+Handles = Callable[[Node], bool]
+"""Whether an importer can lower a node; what it cannot is expanded, where ONNX defines it so."""
 
-def evaluate(model: onnx.ModelProto | Path | str, shapes: Shapes | None = None) -> Graph:
+
+def evaluate(
+    model: onnx.ModelProto | Path | str,
+    shapes: Shapes | None = None,
+    handles: Handles | None = None,
+) -> Graph:
     """Return a model as a plain graph, evaluated as far as ``shapes`` allow.
 
     Args:
         model: A file (external data beside it) or a ModelProto, which is left as it was.
         shapes: The shape of inputs, by name; others keep the model's own, open or not.
+        handles: Tells which nodes can be lowered. One that cannot, and that ONNX defines as
+            a function, is replaced by the function's body. None expands nothing.
 
     Raises:
         ModelError: If the model cannot be read or its nodes do not fit together.
@@ -37,60 +67,56 @@ def evaluate(model: onnx.ModelProto | Path | str, shapes: Shapes | None = None) 
     graph = light.graph
     # Before IR version 4 every weight was listed as an input too; a default is a weight.
     inputs = tuple(one for one in graph.input if one.name not in weights)
-    work = _Evaluation(_opsets(light), weights, _captured(graph.node))
+    functions = local_functions(light.functions)
+    work = _Evaluation(opsets_of(light.opset_import), weights, handles or _everything, functions)
     work.define(bound_inputs(inputs, shapes or {}))
-    declared = {one.name: one.type for one in [*graph.value_info, *graph.output]}
-    work.run(graph.node, declared)
+    work.run(graph.node, _declared(graph))
     outputs = tuple(one.name for one in graph.output)
     return work.finish(graph.name, tuple(one.name for one in inputs), outputs)
 
 
-def _opsets(model: onnx.ModelProto) -> dict[str, int]:
-    return {
-        "" if one.domain == "ai.onnx" else one.domain: one.version for one in model.opset_import
-    }
+def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+    return {one.name: one.type for one in [*graph.value_info, *graph.output]}
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        yield from attribute.graphs
-
-
-def _captured(nodes: Iterable[onnx.NodeProto]) -> frozenset[str]:
-    """Return the names that subgraphs of ``nodes`` use from outside."""
-    return frozenset(
-        name for node in nodes for graph in _subgraphs(node) for name in _free_names(graph)
-    )
-
-
-def _free_names(graph: onnx.GraphProto) -> frozenset[str]:
-    own = {one.name for one in [*graph.input, *graph.initializer]}
-    own.update(name for node in graph.node for name in node.output)
-    used = {name for node in graph.node for name in node.input if name}
-    used.update(one.name for one in graph.output)
-    return frozenset(used | _captured(graph.node)) - own
+def _everything(_: Node) -> bool:
+    return True
 
 
 class _Evaluation:
     """The state of the pass: what each name stands for so far."""
 
     def __init__(
-        self, opsets: dict[str, int], weights: dict[str, Array], captured: frozenset[str]
+        self,
+        opsets: dict[str, int],
+        weights: MutableMapping[str, Array],
+        handles: Handles,
+        functions: Locals,
+        around: _Evaluation | None = None,
     ) -> None:
         self._opsets = opsets
+        self._handles = handles
+        self._functions = functions
         self._constants = weights
-        self._captured = captured
-        self._types = {name: type_of(array) for name, array in weights.items()}
-        self._entries: dict[str, Entries] = {}
-        self._same: dict[str, str] = {}
-        self._nodes: list[Node] = []
+        self._types: MutableMapping[str, onnx.TypeProto] = {
+            name: type_of(array) for name, array in weights.items()
+        }
+        self._entries: MutableMapping[str, Entries] = {}
+        self._same: MutableMapping[str, str] = {}
         self._defined = {"", *weights}
+        self._names: set[str] = set()
+        self._nodes: list[Node] = []
+        if around is not None:
+            self._constants = ChainMap(dict(weights), around._constants)
+            self._types = ChainMap(dict(self._types), around._types)
+            self._entries = ChainMap({}, around._entries)
+            self._same = ChainMap({}, around._same)
+            self._defined |= around._defined
+            self._names = around._names
 
     def define(self, types: Mapping[str, onnx.TypeProto]) -> None:
         """Take names that exist from here on, with their types."""
-        self._types.update(types)
+        self._types.update({name: plain(typed) for name, typed in types.items()})
         self._defined.update(types)
 
     def run(self, nodes: Iterable[onnx.NodeProto], declared: Mapping[str, onnx.TypeProto]) -> None:
@@ -98,7 +124,7 @@ class _Evaluation:
         for proto in nodes:
             node = onnx.NodeProto()
             node.CopyFrom(proto)
-            node.name = node.name or f"{node.op_type}_{len(self._defined)}"
+            node.name = self._unique(node.name or f"{node.op_type}_{len(self._defined)}")
             for place, name in enumerate(node.input):
                 if name not in self._defined:
                     raise ModelError(f"node {node.name!r} uses {name!r}, which nothing defines")
@@ -106,37 +132,84 @@ class _Evaluation:
             self._one(node, declared)
             self._defined.update(node.output)
 
+    def _unique(self, name: str) -> str:
+        """Return a name for a node: values within its body are named after it."""
+        free, count = name, 1
+        while free in self._names:
+            count += 1
+            free = f"{name}_{count}"
+        self._names.add(free)
+        return free
+
     def _one(self, node: onnx.NodeProto, declared: Mapping[str, onnx.TypeProto]) -> None:
+        local = self._functions.get((node.domain, node.op_type, node.overload))
+        if local is not None:
+            self._write_out(node, local)
+            return
         schema = schema_of(node, self._opsets)
         attributes = attributes_of(node, schema)
-        if schema is not None and node.domain in ("", "ai.onnx"):
-            if self._vanishes(node, attributes, schema.since_version):
-                return
-            if self._branches(node, attributes):
-                return
+        standard = schema is not None and node.domain in ("", "ai.onnx")
+        version = schema.since_version if schema else self._opsets.get(node.domain, 1)
+        if standard and (
+            self._vanishes(node, attributes, version) or self._branches(node, attributes)
+        ):
+            return
+        if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
+            attributes |= self._graphs(node, attributes, version)
+        elif schema is not None:
             self._types.update(infer(node, schema, self._types, self._constants, self._opsets))
-            if self._known(node, attributes):
+            if standard and self._known(node, attributes):
                 return
+        else:
+            self._types.update(contrib_types(node, attributes, self._types, self._constants))
         for name in node.output:
             if name not in self._types and name in declared and tells(declared[name]):
-                self._types[name] = declared[name]
-        version = schema.since_version if schema else self._opsets.get(node.domain, 1)
-        self._emit(node, attributes, version)
+                self._types[name] = plain(declared[name])
+        emitted = _plain(node, attributes, version)
+        if schema is None or self._handles(emitted) or not self._expanded(node, schema):
+            self._nodes.append(emitted)
 
-    def _emit(self, node: onnx.NodeProto, attributes: Mapping[str, Any], version: int) -> None:
-        captures = _captured([node])
-        self._nodes.append(
-            Node(
-                name=node.name,
-                operator=node.op_type,
-                domain="" if node.domain == "ai.onnx" else node.domain,
-                version=version,
-                attributes=attributes,
-                inputs=tuple(node.input),
-                outputs=tuple(node.output),
-                captures=tuple(sorted(captures)),
-            )
+    def _graphs(
+        self, node: onnx.NodeProto, attributes: Mapping[str, Any], version: int
+    ) -> dict[str, Any]:
+        """Return the graphs that a node holds, by attribute, evaluated with what is known here."""
+
+        def inner(graph: onnx.GraphProto, types: Sequence[Type]) -> tuple[Graph, list[Type]]:
+            return self._inner(apart(graph, node.name, self._defined), types)
+
+        graphs, types = flow(Flow(node, version, attributes, self._types, self._constants, inner))
+        self._types.update(types)
+        return dict(graphs)
+
+    def _inner(self, graph: onnx.GraphProto, types: Sequence[Type]) -> tuple[Graph, list[Type]]:
+        """Return a graph within a node and the types of its results, for inputs of ``types``."""
+        work = _Evaluation(
+            self._opsets, _weights(graph), self._handles, self._functions, around=self
         )
+        for one, given in zip(graph.input, types, strict=True):
+            typed = given if given is not None else loosened(one.type)
+            work.define({one.name: typed} if tells(typed) else {})
+            work._defined.add(one.name)
+        work.run(graph.node, {name: loosened(one) for name, one in _declared(graph).items()})
+        inputs = tuple(one.name for one in graph.input)
+        found = work.finish(graph.name, inputs, tuple(one.name for one in graph.output))
+        return found, [work._types.get(name) for name in found.results]
+
+    def _expanded(self, node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> bool:
+        """Replace a node by the body of the function that it is; return whether it is one."""
+        types = [self._types.get(name, onnx.TypeProto()) for name in node.input]
+        found = body_of(node, schema, types, self._opsets)
+        if found is not None:
+            self._write_out(node, found)
+        return found is not None
+
+    def _write_out(self, node: onnx.NodeProto, function: Function) -> None:
+        """Work through the body of a function in place of a node that calls it."""
+        kept, self._opsets = self._opsets, {**self._opsets, **function.opsets}
+        try:
+            self.run(written_out(node, function), {})
+        finally:
+            self._opsets = kept
 
     def _vanishes(self, node: onnx.NodeProto, attributes: dict[str, Any], version: int) -> bool:
         """Take out a node that is a constant, or that hands its input on."""
@@ -149,7 +222,7 @@ class _Evaluation:
         passes = node.op_type == "Identity" or (
             node.op_type == "Dropout" and self._idle_dropout(node, attributes, version)
         )
-        if not passes or node.output[0] in self._captured:
+        if not passes:
             return False
         self._same[node.output[0]] = node.input[0]
         return True
@@ -168,13 +241,11 @@ class _Evaluation:
         """Replace an `If` whose condition is known by the branch that it takes."""
         if node.op_type != "If" or node.input[0] not in self._constants:
             return False
-        if any(name in self._captured for name in node.output):
-            return False
         taken = bool(self._constants[node.input[0]].reshape(-1)[0])
-        branch = attributes["then_branch" if taken else "else_branch"]
-        for tensor in branch.initializer:
-            self._hold(tensor.name, tensor_array(tensor, None))
-        self.run(branch.node, {one.name: one.type for one in branch.value_info})
+        branch = apart(attributes["then_branch" if taken else "else_branch"], node.name)
+        for name, array in _weights(branch).items():
+            self._hold(name, array)
+        self.run(branch.node, _declared(branch))
         for name, one in zip(node.output, branch.output, strict=True):
             self._same[name] = self._same.get(one.name, one.name)
         return True
@@ -267,17 +338,22 @@ class _Evaluation:
         for output in outputs:
             if output not in self._defined:
                 raise ModelError(f"the output {output!r} is computed by no node")
-        values: dict[str, Value] = {name: value_of(typed) for name, typed in self._types.items()}
-        graph = Graph(
-            name=name,
-            inputs=inputs,
-            outputs=outputs,
-            results=tuple(self._same.get(output, output) for output in outputs),
-            nodes=tuple(self._nodes),
-            constants=self._constants,
-            values=values,
+        results = tuple(self._same.get(output, output) for output in outputs)
+        named = {*inputs, *results}
+        for node in self._nodes:
+            named.update(node.inputs, node.outputs, node.captures)
+        graph = without_dead_nodes(
+            Graph(
+                name=name,
+                inputs=inputs,
+                outputs=outputs,
+                results=results,
+                nodes=tuple(self._nodes),
+                constants={n: self._constants[n] for n in named if n in self._constants},
+                values={n: value_of(self._types[n]) for n in named if n in self._types},
+            )
         )
-        return without_dead_nodes(graph)
+        return replace(graph, captures=free_values(graph))
 
 
 def _constant(attributes: Mapping[str, Any]) -> Array | None:
@@ -289,3 +365,23 @@ def _constant(attributes: Mapping[str, Any]) -> Array | None:
             return np.array(attributes[key], np.int64)
     value = attributes.get("value")
     return value if isinstance(value, np.ndarray) else None
+
+
+def _plain(node: onnx.NodeProto, attributes: Mapping[str, Any], version: int) -> Node:
+    graphs = [one for one in attributes.values() if isinstance(one, Graph)]
+    return Node(
+        name=node.name,
+        operator=node.op_type,
+        domain="" if node.domain == "ai.onnx" else node.domain,
+        version=version,
+        attributes=attributes,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        captures=tuple(dict.fromkeys(name for one in graphs for name in one.captures)),
+    )
+
+
+def _weights(graph: onnx.GraphProto) -> dict[str, Array]:
+    """Return the weights of a graph within a node."""
+    weights = {one.name: tensor_array(one, None) for one in graph.initializer}
+    return weights | {one.values.name: densified(one) for one in graph.sparse_initializer}

@@ -51,6 +51,15 @@ _SLOW = frozenset(
 )
 """Compute that the reference does in Python loops; a framework does it at the first run."""
 
+_ASTRAY = frozenset(
+    {"BatchNormalization", "Hardmax", "LRN", "LogSoftmax", "LpNormalization", "PRelu", "Softmax"}
+    | {"NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"}
+)
+"""Operators of which the reference gives something else than their text says in some version.
+
+So it does where `broadcast` lets the second operand lie at an axis: it knows no such axis.
+"""
+
 _PLAIN = "?bhilqBHILQefdFD"
 """NumPy's own element types; ONNX's small floats and packed integers are left alone."""
 
@@ -63,7 +72,9 @@ def can_fold(node: onnx.NodeProto, inputs: Sequence[Array], outputs: Sequence[Va
         inputs: The values of its inputs that are present.
         outputs: What is inferred of its outputs.
     """
-    if node.op_type in _DRAWN or node.op_type in _SLOW:
+    if node.op_type in _DRAWN or node.op_type in _SLOW or node.op_type in _ASTRAY:
+        return False
+    if any(one.name == "broadcast" and one.i for one in node.attribute):
         return False
     if any(array.dtype.char not in _PLAIN for array in inputs):
         return False

@@ -54,8 +54,8 @@ class Node:
     Attributes:
         name: The node's name in the model, or one made from its operator and place.
         version: The schema version that holds for the operator set imported.
-        attributes: Decoded: text as str, tensors as arrays, subgraphs as GraphProto, with
-            the schema's defaults filled in.
+        attributes: Decoded: text as str, tensors as arrays, subgraphs as `Graph`, with the
+            schema's defaults filled in.
         inputs: Names of values and constants; ``""`` where an optional input is absent.
         outputs: Names of values; ``""`` where an optional output is not wanted.
         captures: Names that subgraphs use from outside.
@@ -91,6 +91,8 @@ class Graph:
         constants: Weights and all values known before the first run, by name.
         values: What is known of each value and constant, by name.
         fused: How many nodes of the model single operators stand for, by pattern.
+        captures: Of a graph within a node, the values that it uses from outside: they are
+            its inputs too, after its own.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Graph:
     constants: Mapping[str, Array]
     values: Mapping[str, Value]
     fused: Mapping[str, int] = field(default_factory=dict)
+    captures: tuple[str, ...] = ()
 
     def value(self, name: str) -> Value:
         """Return what is known of ``name``: nothing, if nothing is."""
@@ -137,4 +140,14 @@ def without_dead_nodes(graph: Graph) -> Graph:
         constants=constants,
         values=values,
         fused=graph.fused,
+        captures=graph.captures,
     )
+
+
+def free_values(graph: Graph) -> tuple[str, ...]:
+    """Return the values that a graph uses and does not have, in order of use."""
+    has = {"", *graph.inputs, *graph.constants}
+    has.update(name for node in graph.nodes for name in node.outputs)
+    used = dict.fromkeys(name for node in graph.nodes for name in (*node.inputs, *node.captures))
+    used |= dict.fromkeys(graph.results)
+    return tuple(name for name in used if name not in has)

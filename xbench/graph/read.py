@@ -6,6 +6,7 @@ own copy is the only one in memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, dict[str, Array]]:
-    """Return a model without its weights, functions inlined, and the weights by name.
+    """Return a model without its weights, and the weights by name.
 
     A ModelProto that is passed in is left as it was.
 
@@ -36,10 +37,13 @@ def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, di
         model, folder = _parse(path), path.parent
     weights = {one.name: tensor_array(one, folder) for one in model.graph.initializer}
     for one in model.graph.sparse_initializer:
-        weights[one.values.name] = _densified(one)
+        weights[one.values.name] = densified(one)
     # What was parsed from a file goes with the last use of it here, and its weights with it.
     model = _without_weights(model)
-    return _inlined(model), weights
+    if folder is not None:
+        for nodes in (model.graph.node, *(one.node for one in model.functions)):
+            _fill(nodes, folder)
+    return model, weights
 
 
 def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
@@ -96,12 +100,22 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return light
 
 
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    if not model.functions:
-        return model
-    import onnx.inliner
+def _fill(nodes: Iterable[onnx.NodeProto], folder: Path) -> None:
+    """Read what attributes and graphs within nodes keep in files: little, unlike weights."""
+    import onnx
+    from onnx import numpy_helper
 
-    return onnx.inliner.inline_local_functions(model)
+    from xbench.graph.subgraphs import subgraphs
+
+    for node in nodes:
+        inner = list(subgraphs(node))
+        held = [one.t for one in node.attribute if one.HasField("t")]
+        for tensor in [*held, *(one for graph in inner for one in graph.initializer)]:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                array = np.asarray(_external(tensor, folder))
+                tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        for graph in inner:
+            _fill(graph.node, folder)
 
 
 def _external(tensor: onnx.TensorProto, folder: Path | None) -> Array:
@@ -138,7 +152,8 @@ def _inside(folder: Path, location: str, tensor: str) -> Path:
     return path
 
 
-def _densified(sparse: onnx.SparseTensorProto) -> Array:
+def densified(sparse: onnx.SparseTensorProto) -> Array:
+    """Return a sparse weight with its zeros filled in."""
     values = tensor_array(sparse.values, None)
     places = tensor_array(sparse.indices, None).astype(np.int64)
     dense = np.zeros(tuple(sparse.dims), values.dtype)

@@ -151,8 +151,8 @@ def test_a_branch_whose_condition_is_known_is_inlined(taken: bool, operator: str
 def test_a_value_that_only_a_subgraph_uses_is_kept() -> None:
     nodes = [helper.make_node("Identity", ["w"], ["x"]), *branching(["c"])]
     graph = evaluate(model(nodes, {"w": (FLOAT, [2]), "c": (TensorProto.BOOL, [])}, ["y"]))
-    assert [node.operator for node in graph.nodes] == ["Identity", "If"]
-    assert graph.nodes[1].captures == ("x",)
+    assert [node.operator for node in graph.nodes] == ["If"]
+    assert graph.nodes[0].captures == ("w",)  # of which "x" is but another name
 
 
 def test_functions_of_the_model_are_inlined() -> None:

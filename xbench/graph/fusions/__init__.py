@@ -13,6 +13,7 @@ from xbench.graph.fusions.convolution import batch_norm, padding
 from xbench.graph.fusions.gelu import gelu
 from xbench.graph.fusions.layer_norm import layer_norm
 from xbench.graph.fusions.linear import linear
+from xbench.graph.fusions.quantize import simulated
 from xbench.graph.fusions.swish import hard_swish, silu
 from xbench.graph.fusions.view import Pattern, rewritten
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from xbench.graph.plain import Graph
 
 PATTERNS: tuple[tuple[str, Pattern], ...] = (
+    ("fake_quantize", simulated),
     ("padding", padding),
     ("batch_norm", batch_norm),
     ("layer_norm", layer_norm),
