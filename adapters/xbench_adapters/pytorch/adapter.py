@@ -68,16 +68,29 @@ class PyTorchAdapter:
             UnsupportedNodeError: If a node of the model cannot be imported.
             UsageError: If another precision or device is asked for.
         """
-        if precision != "fp32":
-            raise UsageError(f"pytorch holds fp32 only, not {precision}", "Ask for fp32")
-        if limits.device != "cpu":
-            raise UsageError(f"pytorch runs on cpu only, not on {limits.device}", "Ask for cpu")
+        _require(limits, precision)
         from xbench_adapters.pytorch import import_onnx
 
         start_s = perf_counter()
         module = import_onnx(model.path, model.shapes)
+        if self.variant != "compile":  # inductor chooses for itself
+            module.meta["xbench"]["layout"] = _chosen_layout(module, model)
         convert_s = perf_counter() - start_s
         return PyTorchSession(model, module, self.variant, convert_s)
+
+    def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
+        """Return if `load` would import ``model``; its large weights are not copied.
+
+        What ``torch.compile`` makes of it is not tried.
+
+        Raises:
+            UnsupportedNodeError: If a node of the model cannot be imported.
+            UsageError: If another precision or device is asked for.
+        """
+        _require(limits, precision)
+        from xbench_adapters.pytorch.importer import check_onnx
+
+        check_onnx(model.path, model.shapes)
 
 
 class PyTorchSession:
@@ -125,7 +138,7 @@ class PyTorchSession:
         return Facts(
             precision=_effective(self._module),
             threads=self._torch.get_num_threads(),
-            importer=f"xbench {__version__} (torch.fx, {told['nodes']} nodes; {fused} fused)",
+            importer=_importer(told["nodes"], fused, told.get("layout")),
             convert_s=self._convert_s,
             options={
                 "mode": "inductor" if self._variant == "compile" else "eager",
@@ -138,6 +151,34 @@ class PyTorchSession:
         """Let go of the module and of all arrays."""
         self._call = self._module = None  # type: ignore[assignment]  # closed: used no more
         self._feeds, self._results = [], ()
+
+
+def _importer(nodes: int, fused: int, layout: str | None) -> str:
+    parts = [f"torch.fx, {nodes} nodes", f"{fused} fused", *([layout] if layout else [])]
+    return f"xbench {__version__} ({'; '.join(parts)})"
+
+
+def _chosen_layout(module: torch.fx.GraphModule, model: BoundModel) -> str | None:
+    """Leave the module in the memory layout that is faster here; return which, and by how much."""
+    import torch
+
+    from xbench_adapters.pytorch.layout import choose
+    from xbench_adapters.pytorch.tensors import DTYPES
+
+    if any(spec.dtype not in DTYPES for spec in model.inputs):
+        return None
+    shapes = model.shapes
+    return choose(
+        module, [torch.ones(shapes[one.name], dtype=DTYPES[one.dtype]) for one in model.inputs]
+    )
+
+
+def _require(limits: Limits, precision: str) -> None:
+    """Refuse a precision or a device that is not held."""
+    if precision != "fp32":
+        raise UsageError(f"pytorch holds fp32 only, not {precision}", "Ask for fp32")
+    if limits.device != "cpu":
+        raise UsageError(f"pytorch runs on cpu only, not on {limits.device}", "Ask for cpu")
 
 
 def _writable(array: Array) -> Array:

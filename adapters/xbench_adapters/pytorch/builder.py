@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,33 +13,52 @@ import torch.fx
 from torch import nn
 
 from xbench.errors import UnsupportedNodeError
-from xbench_adapters.pytorch.tensors import DTYPES, tensor_of, torch_dtype
+from xbench_adapters.pytorch.lengths import Lengths
+from xbench_adapters.pytorch.stand_in import StandIn, stand_in
+from xbench_adapters.pytorch.tensors import DTYPES, as_text, tensor_of, text_array, torch_dtype
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Graph, Node
 
 Argument = torch.fx.Node | float | int
+Held = dict[tuple[Any, ...], tuple["Array", nn.Parameter]]
+"""Parameters made so far, by the place of the weight in memory."""
 
 
 class Builder:
     """The PyTorch module that grows while the nodes of a graph are lowered in order."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, lower: Callable[[Graph], torch.fx.GraphModule]) -> None:
         self.graph = graph
         self.root = nn.Module()
         self.fx = torch.fx.Graph()
-        self._made: dict[str, torch.fx.Node] = {}
-        self._held: dict[tuple[Any, ...], tuple[Array, nn.Parameter]] = {}
-        self._targets: set[str] = set()
+        self.inner = lower
+        self.lengths = Lengths(self)
         self.node: Node | None = None
+        self._made: dict[str, torch.fx.Node] = {}
+        self._stand_ins: dict[str, StandIn] = {}
+        self._standing: dict[str, torch.fx.Node] = {}
+        self.held: Held = {}
+        self._targets: set[str] = set()
 
-    def begin(self, node: Node) -> None:
-        """Take ``node`` as the one that is lowered now."""
+    def begin(self, node: Node, *, raw: bool = False) -> None:
+        """Take ``node`` as the one that is lowered now.
+
+        Args:
+            node: The node.
+            raw: Whether it is given every element type as it is held, without stand-ins.
+        """
         self.node = node
+        self._stand_ins, self._standing = {}, {}
+        if raw:
+            return
         for name in (*node.inputs, *node.outputs):
             dtype = self.graph.value(name).dtype
-            if name and dtype is not None and dtype.name not in DTYPES:
-                self.refuse(f"PyTorch has no complete arithmetic for {dtype.name}")
+            found = stand_in(dtype.name, node.operator) if name and dtype is not None else None
+            if isinstance(found, str):
+                self.refuse(found)
+            if found is not None:
+                self._stand_ins[name] = found
 
     def refuse(self, detail: str) -> NoReturn:
         """Say that the node at hand cannot be run as ONNX defines it."""
@@ -79,7 +99,9 @@ class Builder:
         return rank
 
     def dtype(self, name: str) -> torch.dtype:
-        """Return an element type that must be known."""
+        """Return an element type that must be known: the one that is computed with."""
+        if name in self._stand_ins:
+            return self._stand_ins[name].dtype
         dtype = torch_dtype(self.graph.value(name).dtype)
         if dtype is None:
             self.refuse(f"the element type of {name!r} must be known")
@@ -99,11 +121,32 @@ class Builder:
 
     def value(self, name: str) -> torch.fx.Node:
         """Return the value of ``name``; a constant becomes a parameter or a buffer once."""
+        standing = self._stand_ins.get(name)
+        if standing is None:
+            return self.raw(name)
+        if name not in self._standing:
+            self._standing[name] = self.call(standing.into, self.raw(name))
+        return self._standing[name]
+
+    def raw(self, name: str) -> torch.fx.Node:
+        """Return the value of ``name`` in the type that holds it, without a stand-in."""
         if name not in self._made:
             array = self.constant(name)
             assert array is not None, name
             self._made[name] = self._constant(name, array)
         return self._made[name]
+
+    def numbers(self, name: str) -> list[int] | torch.fx.Node:
+        """Return whole numbers: those of a constant, or a node that gives their list."""
+        array = self.constant(name)
+        if array is not None:
+            return [int(one) for one in array.reshape(-1)]
+        return self.lengths.of(name)
+
+    def number(self, name: str) -> int | torch.fx.Node:
+        """Return a whole number: that of a constant, or a node that gives it."""
+        found = self.numbers(name)
+        return self.item(found, 0) if isinstance(found, torch.fx.Node) else found[0]
 
     def optional(self, name: str) -> torch.fx.Node | None:
         """Return the value of ``name``, or None for an input that is absent."""
@@ -126,8 +169,13 @@ class Builder:
         return float(number) if array.dtype.kind == "f" else int(number)
 
     def define(self, name: str, node: torch.fx.Node) -> None:
-        """Take ``node`` as the value of ``name``."""
+        """Take ``node`` as the value of ``name``, in the type that holds it."""
         self._made[name] = node
+
+    def give(self, name: str, node: torch.fx.Node) -> None:
+        """Take ``node`` as the value of ``name``, in the type that the node at hand computes."""
+        standing = self._stand_ins.get(name)
+        self.define(name, node if standing is None else self.call(standing.back, node))
 
     def parameter(self, array: Array) -> nn.Parameter:
         """Return a weight as a parameter that asks for no gradient; the same memory, the same one.
@@ -136,13 +184,15 @@ class Builder:
         """
         place = array.__array_interface__["data"][0]
         key = (place, array.shape, array.strides, array.dtype.str)
-        if key not in self._held:
+        if key not in self.held:
             made = nn.Parameter(tensor_of(array), requires_grad=False)
-            self._held[key] = array, made  # the array stays: its place must not be taken again
-        return self._held[key][1]
+            self.held[key] = array, made  # the array stays: its place must not be taken again
+        return self.held[key][1]
 
     def _constant(self, name: str, array: Array) -> torch.fx.Node:
         """Return a constant that the module holds: floats as a parameter, others as a buffer."""
+        if array.dtype.name == "object":
+            return self.call(text_array, tuple(map(as_text, array.reshape(-1))), array.shape)
         if not DTYPES[array.dtype.name].is_floating_point:
             return self.fixed(name, array)
         target = self._free(name)
@@ -178,7 +228,9 @@ class Builder:
 
     def finish(self, results: Sequence[str]) -> torch.fx.GraphModule:
         """Return the module that gives ``results`` as a tuple."""
-        self.fx.output(tuple(self.value(name) for name in results))
+        self.fx.output(tuple(self.raw(name) for name in results))
+        # Lengths that were followed as numbers are not needed as tensors.
+        self.fx.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
         self.fx.lint()
         # fx copies what the graph names off the root; parameters are shared, not copied.
         module = torch.fx.GraphModule(self.root, self.fx)
@@ -186,7 +238,8 @@ class Builder:
 
     def _free(self, name: str) -> str:
         stem = re.sub(r"\W+", "_", name).strip("_") or "value"
-        stem = f"_{stem}" if stem[0].isdigit() or hasattr(nn.Module, stem) else stem
+        if stem[0].isdigit() or keyword.iskeyword(stem) or hasattr(nn.Module, stem):
+            stem = f"_{stem}"
         target, count = stem, 1
         while target in self._targets or hasattr(self.root, target):
             target, count = f"{stem}_{count}", count + 1

@@ -10,23 +10,47 @@ import torch
 if TYPE_CHECKING:
     from xbench.graph.plain import Array
 
-DTYPES: dict[str, torch.dtype] = {
+_NUMPY_HAS = {
     "float16": torch.float16,
     "float32": torch.float32,
     "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
     "int8": torch.int8,
     "int16": torch.int16,
     "int32": torch.int32,
     "int64": torch.int64,
     "uint8": torch.uint8,
+    "uint16": torch.uint16,
+    "uint32": torch.uint32,
+    "uint64": torch.uint64,
     "bool": torch.bool,
+    "complex64": torch.complex64,
+    "complex128": torch.complex128,
 }
-"""Element types whose arithmetic PyTorch has in full; wider unsigned ones lack kernels."""
+_BITS = {
+    "bfloat16": torch.bfloat16,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+    "float8_e4m3fnuz": torch.float8_e4m3fnuz,
+    "float8_e5m2": torch.float8_e5m2,
+    "float8_e5m2fnuz": torch.float8_e5m2fnuz,
+    "float8_e8m0fnu": torch.float8_e8m0fnu,
+}
+"""Types that NumPy lacks and PyTorch has: arrays become tensors by their bits."""
+
+_HELD = {
+    "int2": torch.int8,
+    "int4": torch.int8,
+    "uint2": torch.uint8,
+    "uint4": torch.uint8,
+    "float4_e2m1fn": torch.float32,
+}
+"""Types that PyTorch lacks: each element is held as its value, in a type that has it."""
+
+DTYPES: dict[str, torch.dtype] = {**_NUMPY_HAS, **_BITS, **_HELD}
+"""The type that holds elements of each ONNX type; text has none and stays a NumPy array."""
 
 
 def torch_dtype(dtype: np.dtype[Any] | None) -> torch.dtype | None:
-    """Return PyTorch's element type, or None where it has none that is complete."""
+    """Return the type that holds elements of ``dtype``, or None where there is none."""
     return None if dtype is None else DTYPES.get(dtype.name)
 
 
@@ -35,9 +59,20 @@ def tensor_of(array: Array) -> torch.Tensor:
 
     A copy, since the array may be a mapped file or share a message's bytes.
     """
-    if array.dtype.name == "bfloat16":
-        whole = torch.tensor(np.ascontiguousarray(array).view(np.int16))
-        return whole.view(torch.bfloat16)
-    tensor = torch.empty(array.shape, dtype=DTYPES[array.dtype.name])
+    name = array.dtype.name
+    if name in _BITS:
+        bits = np.ascontiguousarray(array).view(np.int16 if name == "bfloat16" else np.uint8)
+        return torch.tensor(bits).view(_BITS[name]).reshape(array.shape)  # no axis became one
+    tensor = torch.empty(array.shape, dtype=DTYPES[name])
     tensor.numpy()[...] = array
     return tensor
+
+
+def as_text(one: object) -> str:
+    """Return an element of a text array, which ONNX keeps as UTF-8."""
+    return one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)
+
+
+def text_array(values: tuple[str, ...], shape: tuple[int, ...]) -> Array:
+    """Return an array of text: PyTorch has no tensor for it."""
+    return np.array(values, dtype=object).reshape(shape)

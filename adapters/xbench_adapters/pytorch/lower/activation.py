@@ -1,4 +1,4 @@
-"""Activations, and the softmax family."""
+"""Activations."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ import torch
 import torch.fx
 from torch.nn import functional
 
+from xbench_adapters.pytorch.lower import unsigned
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
 
-_FUNCTIONS: dict[str, tuple[int, Callable[..., Any], tuple[str, ...]]] = {
-    "Celu": (12, functional.celu, ("alpha",)),
-    "Elu": (6, functional.elu, ("alpha",)),
-    "HardSwish": (14, functional.hardswish, ()),
-    "LeakyRelu": (6, functional.leaky_relu, ("alpha",)),
-    "Mish": (18, functional.mish, ()),
-    "Relu": (6, functional.relu, ()),
-    "Softsign": (1, functional.softsign, ()),
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "Celu": (functional.celu, ("alpha",)),
+    "Elu": (functional.elu, ("alpha",)),
+    "HardSwish": (functional.hardswish, ()),
+    "LeakyRelu": (functional.leaky_relu, ("alpha",)),
+    "Mish": (functional.mish, ()),
+    "Relu": (functional.relu, ()),
+    "Softsign": (functional.softsign, ()),
 }
-"""By operator: first version, function, and the attributes that it takes in order."""
+"""By operator: the function, and the attributes that it takes in order."""
 
 
-def _register(
-    operator: str, since: int, function: Callable[..., Any], attributes: tuple[str, ...]
-) -> None:
-    @lowering(operator, since)
+def _register(operator: str, function: Callable[..., Any], attributes: tuple[str, ...]) -> None:
+    @lowering(operator)
     def lowered(node: Node, to: Builder) -> torch.fx.Node:
         given = [node.attributes[name] for name in attributes]
         return to.call(function, to.value(node.inputs[0]), *given)
 
 
-for _operator, (_since, _function, _attributes) in _FUNCTIONS.items():
-    _register(_operator, _since, _function, _attributes)
+for _operator, (_function, _attributes) in _FUNCTIONS.items():
+    _register(_operator, _function, _attributes)
 
 
 @lowering("Gelu", 20)
@@ -62,7 +61,13 @@ def swish(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(torch.mul, x, to.call(torch.sigmoid, to.call(torch.mul, x, alpha)))
 
 
-@lowering("HardSigmoid", 6)
+@lowering("SwiGLU", 28)
+def swiglu(node: Node, to: Builder) -> torch.fx.Node:
+    """Return the first input's swish, times the second."""
+    return to.call(torch.mul, swish(node, to), to.value(node.inputs[1]))
+
+
+@lowering("HardSigmoid")
 def hard_sigmoid(node: Node, to: Builder) -> torch.fx.Node:
     """Return max(0, min(1, alpha * x + beta))."""
     alpha, beta = node.attributes["alpha"], node.attributes["beta"]
@@ -73,14 +78,29 @@ def hard_sigmoid(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(torch.clamp, scaled, 0.0, 1.0)
 
 
-@lowering("PRelu", 7)
+@lowering("PRelu", 7, raw=True)
 def prelu(node: Node, to: Builder) -> torch.fx.Node:
     """Return x where it is positive, else slope * x; the slope broadcasts one way."""
+    if unsigned.lacks_arithmetic(to, node.inputs[0]):
+        return to.value(node.inputs[0])  # nothing without a sign is below zero
     x, slope = (to.value(name) for name in node.inputs)
     return to.call(torch.where, to.call(torch.lt, x, 0), to.call(torch.mul, x, slope), x)
 
 
-@lowering("Selu", 6)
+@lowering("PRelu", 1, 6)
+def prelu_by_channel(node: Node, to: Builder) -> torch.fx.Node:
+    """Return x where it is positive, else slope * x; the slope is one, or one a channel."""
+    return to.call(sloped_by_channel, *(to.value(name) for name in node.inputs))
+
+
+def sloped_by_channel(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """Return x where it is positive, else x times the slope, or that of its channel."""
+    if slope.ndim == 1 and x.ndim > 1 and slope.shape[0] == x.shape[1]:
+        slope = slope.reshape([-1, *[1] * (x.ndim - 2)])
+    return torch.where(x < 0, x * slope, x)
+
+
+@lowering("Selu")
 def selu(node: Node, to: Builder) -> torch.fx.Node:
     """Return gamma * (x, or alpha * (exp(x) - 1) below zero)."""
     x = to.value(node.inputs[0])
@@ -88,54 +108,14 @@ def selu(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(torch.mul, bent, node.attributes["gamma"])
 
 
-@lowering("Softplus", 1)
+@lowering("Softplus")
 def softplus(node: Node, to: Builder) -> torch.fx.Node:
     """Return log(1 + exp(x)), without the native one's switch to x above 20."""
     zero = to.call(torch.zeros_like, to.value(node.inputs[0]))
     return to.call(torch.logaddexp, to.value(node.inputs[0]), zero)
 
 
-@lowering("ThresholdedRelu", 10)
+@lowering("ThresholdedRelu")
 def thresholded_relu(node: Node, to: Builder) -> torch.fx.Node:
     """Return x where it is above alpha, else 0."""
     return to.call(functional.threshold, to.value(node.inputs[0]), node.attributes["alpha"], 0.0)
-
-
-def _along(node: Node, to: Builder, function: Callable[..., Any]) -> torch.fx.Node:
-    axis = to.axis(node.attributes["axis"], to.rank(node.inputs[0]))
-    return to.call(function, to.value(node.inputs[0]), axis)
-
-
-def _flattened(node: Node, to: Builder, function: Callable[..., Any]) -> torch.fx.Node:
-    """Return ``function`` over all axes from the one given on, as until version 12."""
-    shape = to.shape(node.inputs[0])
-    axis = to.axis(node.attributes["axis"], len(shape)) if shape else 0
-    x = to.value(node.inputs[0])
-    if axis == len(shape) - 1:
-        return to.call(function, x, axis)
-    flat = to.call(torch.flatten, x, axis)
-    return to.call(torch.reshape, to.call(function, flat, axis), shape)
-
-
-def one_hot_max(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Return 1 at the first largest element along an axis, 0 elsewhere."""
-    first = torch.argmax((x == x.amax(axis, True)).to(torch.uint8), axis, True)
-    return torch.zeros_like(x).scatter(axis, first, 1.0)
-
-
-for _name, _softmax in (
-    ("Softmax", torch.softmax),
-    ("LogSoftmax", torch.log_softmax),
-    ("Hardmax", one_hot_max),
-):
-
-    def _register_softmax(operator: str, function: Callable[..., Any]) -> None:
-        @lowering(operator, 13)
-        def along(node: Node, to: Builder) -> torch.fx.Node:
-            return _along(node, to, function)
-
-        @lowering(operator, 1, 12)
-        def flattened(node: Node, to: Builder) -> torch.fx.Node:
-            return _flattened(node, to, function)
-
-    _register_softmax(_name, _softmax)

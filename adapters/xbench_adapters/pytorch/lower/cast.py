@@ -1,89 +1,88 @@
-"""Changes of element type, and tensors filled with a value."""
+"""Changes of element type."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.fx
-from onnx import helper
+from onnx import TensorProto, helper
 
+from xbench_adapters.pytorch.lower.small_types import WIDTHS, converted, same_bits
 from xbench_adapters.pytorch.registry import lowering
-from xbench_adapters.pytorch.tensors import torch_dtype
+from xbench_adapters.pytorch.tensors import DTYPES
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
 
-
-def _wanted(to: Builder, code: int) -> torch.dtype:
-    import numpy as np
-
-    dtype = torch_dtype(np.dtype(helper.tensor_dtype_to_np_dtype(code)))
-    if dtype is None:
-        to.refuse("PyTorch has no complete arithmetic for the type that it gives")
-    return dtype
+_PLAIN = frozenset(
+    {"bfloat16", "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8"}
+    | {"uint16", "uint32", "uint64", "uint8"}
+)
+"""Types between which PyTorch's own conversion is ONNX's."""
 
 
-def _cast(node: Node, to: Builder, dtype: torch.dtype) -> torch.fx.Node:
-    if to.dtype(node.inputs[0]) == dtype:
-        return to.value(node.inputs[0])
-    return to.call(torch.Tensor.to, to.value(node.inputs[0]), dtype)
+def _wanted(node: Node, to: Builder) -> str:
+    """Return NumPy's name of the type that a node asks for: by number, or at first by name."""
+    code = node.attributes["to"]
+    if isinstance(code, str):
+        if code.upper() not in TensorProto.DataType.keys():  # noqa: SIM118  # no mapping
+            to.refuse(f"the element type {code!r}")
+        code = TensorProto.DataType.Value(code.upper())
+    return _known(to, np.dtype(helper.tensor_dtype_to_np_dtype(code)).name)
 
 
-@lowering("Cast", 6)
+def _known(to: Builder, name: str) -> str:
+    if name != "object" and (name not in DTYPES or name.startswith("complex")):
+        to.refuse(f"PyTorch has no elements of type {name}")
+    return name
+
+
+def _cast(node: Node, to: Builder, name: str) -> torch.fx.Node:
+    x, dtype = to.value(node.inputs[0]), to.graph.value(node.inputs[0]).dtype
+    source = "" if dtype is None else dtype.name
+    saturate = bool(node.attributes.get("saturate", 1))
+    if source == name and (source != "float8_e5m2" or not saturate):  # its infinity saturates
+        return x
+    if source == "object" and name == "bool":
+        to.refuse("ONNX does not say which text is true")
+    if source in _PLAIN and name in _PLAIN and (source, name) != ("float64", "float16"):
+        return to.call(torch.Tensor.to, x, DTYPES[name])
+    mode = node.attributes.get("round_mode", "up")
+    if mode not in ("up", "down", "nearest"):
+        to.refuse(f"round_mode {mode!r}")
+    return to.call(converted, x, name, saturate, mode)
+
+
+@lowering("Cast", raw=True)
 def cast(node: Node, to: Builder) -> torch.fx.Node:
     """Return elements in another type; those of floats are cut towards zero."""
-    return _cast(node, to, _wanted(to, node.attributes["to"]))
+    return _cast(node, to, _wanted(node, to))
 
 
-@lowering("CastLike", 15)
+@lowering("CastLike", 15, raw=True)
 def cast_like(node: Node, to: Builder) -> torch.fx.Node:
     """Return elements in the type of another tensor."""
-    return _cast(node, to, to.dtype(node.inputs[1]))
+    like = to.graph.value(node.inputs[1]).dtype or to.graph.value(node.outputs[0]).dtype
+    if like is None:
+        to.refuse(f"the element type of {node.inputs[1]!r} must be known")
+    return _cast(node, to, _known(to, like.name))
 
 
-@lowering("ConstantOfShape", 9)
-def constant_of_shape(node: Node, to: Builder) -> torch.fx.Node:
-    """Return a tensor of one value, which was too large to be folded."""
-    shape = to.ints(node.inputs[0], "shape")
-    value = node.attributes.get("value")
-    fill = 0.0 if value is None else value.reshape(-1)[0].item()
-    return to.call(torch.full, shape, fill, dtype=to.dtype(node.outputs[0]))
+@lowering("BitCast", 26, raw=True)
+def bit_cast(node: Node, to: Builder) -> torch.fx.Node:
+    """Return the elements of another type that have the same bits."""
+    dtype, name = to.graph.value(node.inputs[0]).dtype, _wanted(node, to)
+    if dtype is None:
+        to.refuse(f"the element type of {node.inputs[0]!r} must be known")
+    if "object" in (dtype.name, name) or _width(to, dtype.name) != _width(to, name):
+        to.refuse(f"{dtype.name} and {name} do not have the same bits")
+    if dtype.name == name:
+        return to.value(node.inputs[0])
+    return to.call(same_bits, to.value(node.inputs[0]), dtype.name, name)
 
 
-@lowering("EyeLike", 9)
-def eye_like(node: Node, to: Builder) -> torch.fx.Node:
-    """Return ones on a diagonal, in the shape of the input."""
-    rows, columns = to.shape(node.inputs[0])
-    shift = node.attributes["k"]
-    ones = to.call(torch.ones, (rows, columns), dtype=to.dtype(node.outputs[0]))
-    return to.call(torch.triu, to.call(torch.tril, ones, shift), shift)
-
-
-@lowering("Range", 11)
-def sequence(node: Node, to: Builder) -> torch.fx.Node:
-    """Return numbers in steps, which were too many to be folded."""
-    start, limit, delta = (to.need(name, "bounds").reshape(-1)[0].item() for name in node.inputs)
-    return to.call(torch.arange, start, limit, delta, dtype=to.dtype(node.outputs[0]))
-
-
-@lowering("Identity", 1)
-def identity(node: Node, to: Builder) -> torch.fx.Node:
-    """Return the input."""
-    return to.value(node.inputs[0])
-
-
-@lowering("Dropout", 7, 11)
-def dropout(node: Node, to: Builder) -> tuple[torch.fx.Node, ...]:
-    """Return the input and a mask that keeps all of it: the operator outside training."""
-    x = to.value(node.inputs[0])
-    return x, to.call(torch.ones_like, x, dtype=torch.bool)
-
-
-@lowering("Dropout", 12)
-def dropout_by_input(node: Node, to: Builder) -> tuple[torch.fx.Node, ...]:
-    """Return the input and a mask that keeps all of it; training is refused."""
-    if node.input(2) and bool(to.need(node.inputs[2], "training mode")):
-        to.refuse("training_mode draws at random")
-    return dropout(node, to)  # type: ignore[return-value]  # it returns a pair
+def _width(to: Builder, name: str) -> int:
+    return WIDTHS.get(name, DTYPES[_known(to, name)].itemsize * 8)

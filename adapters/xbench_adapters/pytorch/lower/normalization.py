@@ -1,4 +1,4 @@
-"""Normalisations."""
+"""Normalisations over groups of channels, or over trailing axes."""
 
 from __future__ import annotations
 
@@ -15,113 +15,164 @@ from xbench_adapters.pytorch.registry import lowering
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
 
-
-@lowering("BatchNormalization", 7)
-def batch_normalization(node: Node, to: Builder) -> torch.fx.Node:
-    """Return a normalisation by running statistics; training is refused."""
-    if node.attributes.get("training_mode", 0) or node.attributes.get("spatial", 1) == 0:
-        to.refuse("training_mode=1 or spatial=0")
-    if any(node.wants(place) for place in range(1, 5)):
-        to.refuse("running statistics as outputs")
-    x, scale, bias, mean, var = (to.value(name) for name in node.inputs)
-    epsilon = node.attributes["epsilon"]
-    return to.call(functional.batch_norm, x, mean, var, scale, bias, False, 0.0, epsilon)
+_STASHES = {1: torch.float32, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16}
+"""The types that statistics may be computed in, by ONNX's codes."""
 
 
-@lowering("InstanceNormalization", 6)
+def _stash(node: Node, to: Builder) -> tuple[torch.dtype, bool]:
+    """Return the type for statistics, and whether PyTorch's own operators use one as good."""
+    code = node.attributes.get("stash_type", 1)
+    if code not in _STASHES:
+        to.refuse(f"stash_type={code}")
+    stash = _STASHES[code]
+    return stash, stash in (torch.float32, to.dtype(node.inputs[0]))
+
+
+def _trailing(node: Node, to: Builder) -> tuple[int, ...] | None:
+    """Return the lengths of the axes that are normalised, if they are known."""
+    shape = to.graph.value(node.inputs[0]).shape
+    if shape is None:
+        return None
+    trailing = shape[to.axis(node.attributes["axis"], len(shape)) :]
+    lengths = tuple(one for one in trailing if isinstance(one, int))
+    return lengths if len(lengths) == len(trailing) else None
+
+
+@lowering("InstanceNormalization")
 def instance_normalization(node: Node, to: Builder) -> torch.fx.Node:
     """Return each channel of each item normalised over its spatial axes."""
     x, scale, bias = (to.value(name) for name in node.inputs)
-    return to.call(
-        functional.instance_norm, x, None, None, scale, bias, True, 0.0, node.attributes["epsilon"]
-    )
+    epsilon = node.attributes["epsilon"]
+    # The function of `torch.nn.functional` would refuse a single spatial element.
+    return to.call(torch.instance_norm, x, scale, bias, None, None, True, 0.0, epsilon, True)
 
 
 @lowering("GroupNormalization", 21)
 def group_normalization(node: Node, to: Builder) -> torch.fx.Node:
     """Return groups of channels normalised, with a scale and bias for each channel."""
-    if node.attributes.get("stash_type", 1) != 1 and to.dtype(node.inputs[0]) != torch.float32:
-        to.refuse("a stash type narrower than float32")
     x, scale, bias = (to.value(name) for name in node.inputs)
-    return to.call(
-        functional.group_norm,
-        x,
-        node.attributes["num_groups"],
-        scale,
-        bias,
-        node.attributes["epsilon"],
-    )
+    groups, epsilon = node.attributes["num_groups"], node.attributes["epsilon"]
+    stash, native = _stash(node, to)
+    if native:
+        return to.call(torch.group_norm, x, groups, scale, bias, epsilon, True)
+    return to.call(group_norm_in, x, scale, bias, groups, epsilon, stash)
 
 
 @lowering("GroupNormalization", 18, 20)
 def group_normalization_by_group(node: Node, to: Builder) -> torch.fx.Node:
     """Return groups of channels normalised, with a scale and bias for each group."""
     groups = node.attributes["num_groups"]
-    channels = to.shape(node.inputs[0])[1]
     x, *weights = (to.value(name) for name in node.inputs)
-    spread = [to.call(torch.repeat_interleave, one, channels // groups) for one in weights]
-    return to.call(functional.group_norm, x, groups, *spread, node.attributes["epsilon"])
+    spread = [to.call(by_channel, one, x) for one in weights]
+    return to.call(torch.group_norm, x, groups, *spread, node.attributes["epsilon"], True)
+
+
+def by_channel(weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return a weight for each channel, from one for each group of them."""
+    return torch.repeat_interleave(weights, x.shape[1] // weights.shape[0])
+
+
+def group_norm_in(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    groups: int,
+    epsilon: float,
+    stash: torch.dtype,
+) -> torch.Tensor:
+    """Return groups of channels normalised in a type of their own, then scaled in theirs."""
+    wide = x.to(stash).reshape(x.shape[0], groups, -1)
+    var, mean = torch.var_mean(wide, -1, correction=0, keepdim=True)
+    plain = ((wide - mean) / torch.sqrt(var + epsilon)).reshape(x.shape).to(x.dtype)
+    lengths = [1, -1, *[1] * (x.ndim - 2)]
+    return plain * scale.reshape(lengths) + bias.reshape(lengths)
 
 
 @lowering("LayerNormalization", 17)
-def layer_normalization(node: Node, to: Builder) -> torch.fx.Node:
+def layer_normalization(node: Node, to: Builder) -> torch.fx.Node | tuple[torch.fx.Node, ...]:
     """Return the trailing axes normalised: a native module where the weights are known."""
-    shape = to.shape(node.inputs[0])
-    if node.wants(1) or node.wants(2):
-        to.refuse("the mean and deviation as outputs")
-    normal = shape[to.axis(node.attributes["axis"], len(shape)) :]
-    epsilon, x = node.attributes["epsilon"], to.value(node.inputs[0])
-    names = [name for name in node.inputs[1:] if name]
-    weights = [to.constant(name) for name in names]
+    stash, native = _stash(node, to)
+    axis, epsilon = node.attributes["axis"], node.attributes["epsilon"]
+    x, bias = to.value(node.inputs[0]), node.input(2)
+    normal = _trailing(node, to)
+    if node.wants(1) or node.wants(2) or not native:
+        scale = to.value(node.inputs[1])
+        found = to.call(layer_norm_in, x, scale, to.optional(bias), axis, epsilon, stash)
+        return to.items(found, 3)
+    if normal is None:
+        scale = to.value(node.inputs[1])
+        return to.call(layer_norm, x, scale, to.optional(bias), axis, epsilon)
+    weights = [to.constant(name) for name in node.inputs[1:] if name]
     if all(one is not None and one.shape == normal for one in weights):
-        module = nn.LayerNorm(normal, epsilon, bias=bool(node.input(2)), device="meta")
-        module.weight = to.parameter(to.need(node.inputs[1], "scale"))
-        if node.input(2):
-            module.bias = to.parameter(to.need(node.inputs[2], "bias"))
-        return to.module(module, x)
+        return _module(node, to, normal)
     plain = to.call(functional.layer_norm, x, normal, None, None, epsilon)
     scaled = to.call(torch.mul, plain, to.value(node.inputs[1]))
-    return to.call(torch.add, scaled, to.value(node.inputs[2])) if node.input(2) else scaled
+    return to.call(torch.add, scaled, to.value(bias)) if bias else scaled
+
+
+def _module(node: Node, to: Builder, normal: tuple[int, ...]) -> torch.fx.Node:
+    """Return the result of a native module that holds the weights."""
+    bias = node.input(2)
+    module = nn.LayerNorm(normal, node.attributes["epsilon"], bias=bool(bias), device="meta")
+    module.weight = to.parameter(to.need(node.inputs[1], "scale"))
+    if bias:
+        module.bias = to.parameter(to.need(bias, "bias"))
+    return to.module(module, to.value(node.inputs[0]))
+
+
+def layer_norm(
+    x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None, axis: int, epsilon: float
+) -> torch.Tensor:
+    """Return the axes from one on normalised, scaled and shifted."""
+    normal = x.shape[axis:]
+    if scale.shape == normal and (bias is None or bias.shape == normal):
+        return functional.layer_norm(x, normal, scale, bias, epsilon)
+    scaled = functional.layer_norm(x, normal, None, None, epsilon) * scale
+    return scaled if bias is None else scaled + bias
+
+
+def layer_norm_in(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor | None,
+    axis: int,
+    epsilon: float,
+    stash: torch.dtype,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the axes from one on normalised, and in a type of their own mean and 1/deviation."""
+    wide = x.to(stash)
+    axes = list(range(axis % x.ndim, x.ndim))
+    var, mean = torch.var_mean(wide, axes, correction=0, keepdim=True)
+    inverse = torch.reciprocal(torch.sqrt(var + epsilon))
+    scaled = ((wide - mean) * inverse).to(x.dtype) * scale
+    return scaled if bias is None else scaled + bias, mean, inverse
 
 
 @lowering("RMSNormalization", 23)
 def rms_normalization(node: Node, to: Builder) -> torch.fx.Node:
     """Return the trailing axes over their root mean square."""
-    shape = to.shape(node.inputs[0])
-    normal = shape[to.axis(node.attributes["axis"], len(shape)) :]
-    plain = to.call(
-        functional.rms_norm, to.value(node.inputs[0]), normal, None, node.attributes["epsilon"]
-    )
-    return to.call(torch.mul, plain, to.value(node.inputs[1]))
+    if to.dtype(node.inputs[0]) != to.dtype(node.inputs[1]):
+        to.refuse("a scale of another type: ONNX's texts differ on the result's")
+    stash, native = _stash(node, to)
+    axis, epsilon = node.attributes["axis"], node.attributes["epsilon"]
+    x, scale, normal = to.value(node.inputs[0]), to.value(node.inputs[1]), _trailing(node, to)
+    if not native:
+        return to.call(rms_norm_in, x, scale, axis, epsilon, stash)
+    if normal is None:
+        return to.call(rms_norm, x, scale, axis, epsilon)
+    return to.call(torch.mul, to.call(functional.rms_norm, x, normal, None, epsilon), scale)
 
 
-@lowering("LRN", 1)
-def local_response_normalization(node: Node, to: Builder) -> torch.fx.Node:
-    """Return elements over a power of the squares of the channels around them."""
-    size = node.attributes["size"]
-    if size % 2 == 0:
-        to.refuse("an even size, which PyTorch centres elsewhere")
-    if to.rank(node.inputs[0]) < 3:
-        to.refuse("fewer than three dimensions")
-    numbers = (node.attributes[name] for name in ("alpha", "beta", "bias"))
-    return to.call(functional.local_response_norm, to.value(node.inputs[0]), size, *numbers)
+def rms_norm(x: torch.Tensor, scale: torch.Tensor, axis: int, epsilon: float) -> torch.Tensor:
+    """Return the axes from one on over their root mean square, scaled."""
+    return functional.rms_norm(x, x.shape[axis:], None, epsilon) * scale
 
 
-@lowering("MeanVarianceNormalization", 9)
-def mean_variance_normalization(node: Node, to: Builder) -> torch.fx.Node:
-    """Return (x - mean) / (deviation + 1e-9) over the axes given."""
-    axes = list(node.attributes["axes"])
-    x = to.value(node.inputs[0])
-    centred = to.call(torch.sub, x, to.call(torch.mean, x, axes, keepdim=True))
-    squares = to.call(torch.mean, to.call(torch.square, centred), axes, keepdim=True)
-    deviation = to.call(torch.add, to.call(torch.sqrt, squares), 1e-9)
-    return to.call(torch.div, centred, deviation)
-
-
-@lowering("LpNormalization", 1)
-def lp_normalization(node: Node, to: Builder) -> torch.fx.Node:
-    """Return elements over their norm along an axis; zero where the norm is zero."""
-    axis, x = node.attributes["axis"], to.value(node.inputs[0])
-    norm = to.call(torch.linalg.vector_norm, x, node.attributes["p"], [axis], keepdim=True)
-    safe = to.call(torch.where, to.call(torch.eq, norm, 0), 1.0, norm)
-    return to.call(torch.div, x, safe)
+def rms_norm_in(
+    x: torch.Tensor, scale: torch.Tensor, axis: int, epsilon: float, stash: torch.dtype
+) -> torch.Tensor:
+    """Return the axes from one on over their root mean square, which has a type of its own."""
+    wide = x.to(stash)
+    axes = list(range(axis % x.ndim, x.ndim))
+    root = torch.sqrt(torch.mean(torch.square(wide), axes, keepdim=True) + epsilon)
+    return (wide / root).to(x.dtype) * scale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 
+from xbench_adapters.pytorch.lower import unsigned
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _sum(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
 
 
 def _product(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
-    for axis in sorted(axes, reverse=True):
+    for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
         x = torch.prod(x, axis, keepdim, dtype=x.dtype)
     return x
 
@@ -52,14 +53,37 @@ def _sum_square(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor
 
 
 def _largest(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
-    return torch.any(x, axes, keepdim) if x.dtype == torch.bool else torch.amax(x, axes, keepdim)
+    if x.dtype == torch.bool:
+        return torch.any(x, axes, keepdim)
+    if _of_nothing(x, axes):
+        return _filled(x, axes, keepdim, -torch.inf)
+    return torch.amax(x, axes, keepdim)
 
 
 def _smallest(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
-    return torch.all(x, axes, keepdim) if x.dtype == torch.bool else torch.amin(x, axes, keepdim)
+    if x.dtype == torch.bool:
+        return torch.all(x, axes, keepdim)
+    if _of_nothing(x, axes):
+        return _filled(x, axes, keepdim, torch.inf)
+    return torch.amin(x, axes, keepdim)
 
 
-_FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+def _of_nothing(x: torch.Tensor, axes: list[int]) -> bool:
+    return any(x.shape[axis] == 0 for axis in axes)
+
+
+def _filled(x: torch.Tensor, axes: list[int], keepdim: bool, bound: float) -> torch.Tensor:
+    """Return the end of the type's range, which any element would take the place of."""
+    shape = torch.sum(x, axes, keepdim).shape
+    if x.is_floating_point():
+        return x.new_full(shape, bound)
+    ends = torch.iinfo(x.dtype)
+    return x.new_full(shape, ends.max if bound > 0 else ends.min)
+
+
+Function = Callable[[torch.Tensor, list[int], bool], torch.Tensor]
+
+_FUNCTIONS: dict[str, tuple[int, Function]] = {
     "ReduceL1": (18, _l1),
     "ReduceL2": (18, _l2),
     "ReduceLogSum": (18, _log_sum),
@@ -73,69 +97,103 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 """By operator: the first version that takes its axes as an input, and the function."""
 
+_OF_BITS: dict[str, Function] = {
+    "ReduceL1": _sum,
+    "ReduceL2": unsigned.root_of_bits,
+    "ReduceMean": unsigned.mean_of_bits,
+}
+"""The function where the elements are bits of 64 that stand for numbers without a sign."""
+
 _NATIVE: dict[str, Callable[..., Any]] = {"ReduceMean": torch.mean, "ReduceSum": torch.sum}
 """The native function where elements are floats, so that a traced model shows just it."""
 
-_EMPTY_IS_ZERO = frozenset({"ReduceL1", "ReduceL2", "ReduceSum", "ReduceSumSquare"})
+_EXTREMES: dict[str, Callable[..., Any]] = {"ReduceMax": torch.amax, "ReduceMin": torch.amin}
+"""The native function where elements are numbers, and there are some."""
+
+_ALONE = frozenset({"ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"})
+"""Operators that give single elements back as they are."""
 
 
-def _reduced(
-    node: Node, to: Builder, function: Callable[..., Any], axes: list[int] | None
-) -> torch.fx.Node:
+def reduced(
+    x: torch.Tensor, axes: list[int] | None, keepdim: bool, idle: bool, operator: str, of_bits: bool
+) -> torch.Tensor:
+    """Return a reduction over axes that are known, or whose number is, only now.
+
+    Args:
+        x: The tensor.
+        axes: The axes, from either end; none mean all, or none at all where ``idle``.
+        keepdim: Whether the axes stay, with a length of one.
+        idle: Whether no axes mean that single elements are reduced.
+        operator: Which reduction.
+        of_bits: Whether elements stand for numbers of 64 bits without a sign.
+    """
+    function = _OF_BITS[operator] if of_bits else _FUNCTIONS[operator][1]
+    if not axes and idle:
+        return x if operator in _ALONE else function(x.unsqueeze(-1), [-1], False)
+    return function(x, list(axes) if axes else list(range(x.ndim)), keepdim)
+
+
+def _reduced(node: Node, to: Builder, axes: list[int] | torch.fx.Node | None) -> torch.fx.Node:
     name = node.inputs[0]
-    rank, x = to.rank(name), to.value(name)
-    if node.operator in _NATIVE and to.floating(name):
-        function = _NATIVE[node.operator]
-    if not axes and node.attributes.get("noop_with_empty_axes", 0):
-        return _pointwise(node, to, function, x)
-    axes = [to.axis(axis, rank) for axis in axes] if axes else list(range(rank))
-    shape = to.graph.value(name).shape or ()
-    if 0 in shape and node.operator not in (*_EMPTY_IS_ZERO, "ReduceProd"):
-        to.refuse("the reduction of nothing")
-    if node.operator == "ReduceLogSumExp" and not to.floating(name):
+    value, x = to.graph.value(name), to.value(name)
+    floating = to.floating(name)
+    if node.operator in ("ReduceLogSum", "ReduceLogSumExp") and not floating:
         to.refuse("whole numbers")
-    return to.call(function, x, axes, bool(node.attributes["keepdims"]))
-
-
-def _pointwise(
-    node: Node, to: Builder, function: Callable[..., Any], x: torch.fx.Node
-) -> torch.fx.Node:
-    """Return what is left of a reduction over no axes: its elementwise part."""
-    if node.operator in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"):
+    keeps = bool(node.attributes["keepdims"])
+    idle = bool(node.attributes.get("noop_with_empty_axes", 0))
+    of_bits = unsigned.type_name(to, name) == "uint64" and node.operator in _OF_BITS
+    later = isinstance(axes, torch.fx.Node)
+    if not later and not axes and idle and node.operator in _ALONE:
         return x
-    lone = to.call(torch.unsqueeze, x, -1)
-    return to.call(function, lone, [-1], False)
+    if isinstance(axes, torch.fx.Node) or value.rank is None or (not axes and idle):
+        return to.call(reduced, x, axes, keeps, idle, node.operator, of_bits)
+    function = _OF_BITS[node.operator] if of_bits else _FUNCTIONS[node.operator][1]
+    if floating:
+        function = _NATIVE.get(node.operator, function)
+    if value.static and 0 not in value.static and to.dtype(name) != torch.bool:
+        function = _EXTREMES.get(node.operator, function)
+    places = [to.axis(axis, value.rank) for axis in axes] if axes else list(range(value.rank))
+    return to.call(function, x, places, keeps)
 
 
-def _register(operator: str, by_input: int, function: Callable[..., Any]) -> None:
+def _register(operator: str, by_input: int) -> None:
     @lowering(operator, by_input)
     def from_input(node: Node, to: Builder) -> torch.fx.Node:
-        axes = to.ints(node.inputs[1], "axes") if node.input(1) else None
-        return _reduced(node, to, function, axes)
+        return _reduced(node, to, to.numbers(node.inputs[1]) if node.input(1) else None)
 
     @lowering(operator, 1, by_input - 1)
     def from_attribute(node: Node, to: Builder) -> torch.fx.Node:
-        return _reduced(node, to, function, node.attributes.get("axes"))
+        return _reduced(node, to, node.attributes.get("axes"))
 
 
-for _operator, (_by_input, _function) in _FUNCTIONS.items():
-    _register(_operator, _by_input, _function)
+for _operator, (_by_input, _) in _FUNCTIONS.items():
+    _register(_operator, _by_input)
 
 
-def _extreme(function: Callable[..., Any]) -> Callable[[Node, Builder], torch.fx.Node]:
+def last_largest(x: torch.Tensor, axis: int, keepdim: bool) -> torch.Tensor:
+    """Return the place of the largest element along an axis, of equals the last."""
+    return x.shape[axis] - 1 - torch.argmax(torch.flip(x, [axis]), axis, keepdim)
+
+
+def last_smallest(x: torch.Tensor, axis: int, keepdim: bool) -> torch.Tensor:
+    """Return the place of the smallest element along an axis, of equals the last."""
+    return x.shape[axis] - 1 - torch.argmin(torch.flip(x, [axis]), axis, keepdim)
+
+
+def _extreme(
+    first: Callable[..., Any], last: Callable[..., Any]
+) -> Callable[[Node, Builder], torch.fx.Node]:
     def lowered(node: Node, to: Builder) -> torch.fx.Node:
         """Return the place of an extreme element: of equals the first, or the last."""
-        rank = to.rank(node.inputs[0])
-        axis = to.axis(node.attributes["axis"], rank)
+        rank = to.graph.value(node.inputs[0]).rank
+        axis = node.attributes["axis"]
+        axis = axis if rank is None else to.axis(axis, rank)
+        function = last if node.attributes.get("select_last_index", 0) else first
         x, keeps = to.value(node.inputs[0]), bool(node.attributes["keepdims"])
-        if not node.attributes.get("select_last_index", 0):
-            return to.call(function, x, axis, keeps)
-        length = to.shape(node.inputs[0])[axis]
-        found = to.call(function, to.call(torch.flip, x, [axis]), axis, keeps)
-        return to.call(torch.rsub, found, length - 1)
+        return to.call(function, x, axis, keeps)
 
     return lowered
 
 
-lowering("ArgMax", 1)(_extreme(torch.argmax))
-lowering("ArgMin", 1)(_extreme(torch.argmin))
+lowering("ArgMax", 1)(_extreme(torch.argmax, last_largest))
+lowering("ArgMin", 1)(_extreme(torch.argmin, last_smallest))

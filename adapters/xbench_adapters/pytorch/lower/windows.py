@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
-    from xbench.graph.plain import Node
+    from xbench.graph.plain import Dim, Node
     from xbench_adapters.pytorch.builder import Builder
+
+Ints = tuple[int, ...]
+Rule = tuple[Ints, Ints, Ints, str]
+"""Strides, dilations and pads, each empty for the usual ones, and how to pad by itself.
+
+Plain data, so that a node of `torch.fx` can hand it to a function that runs.
+"""
+
+_KINDS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +31,21 @@ class Windows:
         after: Padding at the end of each axis.
     """
 
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+    kernel: Ints
+    strides: Ints
+    dilations: Ints
+    before: Ints
+    after: Ints
 
     @property
     def symmetric(self) -> bool:
         """Return whether every axis is padded alike at both ends."""
         return self.before == self.after
+
+    @property
+    def dilated(self) -> bool:
+        """Return whether the windows have holes."""
+        return any(dilation != 1 for dilation in self.dilations)
 
     @property
     def torch_pads(self) -> list[int]:
@@ -37,39 +54,110 @@ class Windows:
         return [length for pair in pairs for length in pair]
 
     @property
-    def extents(self) -> tuple[int, ...]:
+    def extents(self) -> Ints:
         """Return how far each window reaches, holes counted."""
-        pairs = zip(self.kernel, self.dilations, strict=True)
-        return tuple((kernel - 1) * dilation + 1 for kernel, dilation in pairs)
+        return extents_of(self.kernel, self.dilations)
 
 
-def windows_of(node: Node, to: Builder, kernel: tuple[int, ...]) -> Windows:
-    """Return the windows of a node, its automatic padding worked out."""
+def extents_of(kernel: Sequence[int], dilations: Sequence[int]) -> Ints:
+    """Return how far windows of ``kernel`` elements reach, holes counted."""
+    pairs = zip(kernel, dilations, strict=True)
+    return tuple((taps - 1) * dilation + 1 for taps, dilation in pairs)
+
+
+def rule_of(node: Node, to: Builder) -> Rule:
+    """Return how a node's windows slide, as far as its attributes say."""
+    kind = node.attributes.get("auto_pad") or "NOTSET"
+    if kind not in _KINDS:
+        to.refuse(f"auto_pad {kind!r}")
+    strides, dilations, pads = (
+        tuple(node.attributes.get(name) or ()) for name in ("strides", "dilations", "pads")
+    )
+    return strides, dilations, pads, kind
+
+
+def settled(rule: Rule, kernel: Ints, lengths: Sequence[Dim] | None) -> Windows | None:
+    """Return the windows, or None where their padding depends on a length that is open."""
     axes = len(kernel)
-    if axes not in (1, 2, 3):
-        to.refuse(f"{axes} spatial axes")
-    strides = tuple(node.attributes.get("strides") or (1,) * axes)
-    dilations = tuple(node.attributes.get("dilations") or (1,) * axes)
-    kind = node.attributes.get("auto_pad", "NOTSET")
-    if kind in ("NOTSET", ""):
-        pads = tuple(node.attributes.get("pads") or (0,) * (2 * axes))
+    strides, dilations = rule[0] or (1,) * axes, rule[1] or (1,) * axes
+    before: Sequence[int]
+    after: Sequence[int]
+    if rule[3] in ("NOTSET", "VALID"):
+        pads = (rule[2] if rule[3] == "NOTSET" else ()) or (0,) * (2 * axes)
         before, after = pads[:axes], pads[axes:]
-    elif kind == "VALID":
-        before = after = (0,) * axes
     else:
-        shape = to.shape(node.inputs[0])[2:]
-        plain = Windows(kernel, strides, dilations, (0,) * axes, (0,) * axes)
-        before, after = _same(shape, plain, lower=kind == "SAME_LOWER")
-    return Windows(tuple(kernel), strides, dilations, before, after)
+        before, after = [], []
+        for place, extent in enumerate(extents_of(kernel, dilations)):
+            total = _same(None if lengths is None else lengths[place], strides[place], extent)
+            if total is None:
+                return None
+            before.append(total - total // 2 if rule[3] == "SAME_LOWER" else total // 2)
+            after.append(total - before[-1])
+    return Windows(kernel, strides, dilations, tuple(before), tuple(after))
 
 
-def _same(
-    shape: tuple[int, ...], windows: Windows, *, lower: bool
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _same(length: Dim, stride: int, extent: int) -> int | None:
     """Return the padding with which an axis of n gives ceil(n / stride) windows."""
-    before, after = [], []
-    for length, stride, extent in zip(shape, windows.strides, windows.extents, strict=True):
-        total = max((-(-length // stride) - 1) * stride + extent - length, 0)
-        before.append(total - total // 2 if lower else total // 2)
-        after.append(total - before[-1])
-    return tuple(before), tuple(after)
+    if stride == 1:
+        return extent - 1
+    if length is None or isinstance(length, str):
+        return None
+    return max((-(-length // stride) - 1) * stride + extent - length, 0)
+
+
+def windows_at(rule: Rule, kernel: Sequence[int], lengths: Sequence[int]) -> Windows:
+    """Return the windows over axes of these lengths, while a model runs."""
+    windows = settled(rule, tuple(kernel), lengths)
+    assert windows is not None, lengths
+    return windows
+
+
+def open_windows_of(node: Node, to: Builder, kernel: Ints) -> Windows | None:
+    """Return the windows of a node, or None where they depend on a length that is open."""
+    shape = to.graph.value(node.inputs[0]).shape
+    return settled(rule_of(node, to), kernel, None if shape is None else shape[2:])
+
+
+def windows_of(node: Node, to: Builder, kernel: Ints) -> Windows:
+    """Return the windows of a node, its automatic padding worked out, or refuse it."""
+    if len(kernel) not in (1, 2, 3):
+        to.refuse(f"{len(kernel)} spatial axes")
+    windows = open_windows_of(node, to, tuple(kernel))
+    if windows is None:
+        to.shape(node.inputs[0])  # refuses with what to do about it
+        raise AssertionError
+    return windows
+
+
+def counts_of(windows: Windows, lengths: Sequence[int], *, ceil: bool) -> list[int]:
+    """Return how many windows each axis has, by ONNX's own rule.
+
+    With ``ceil``, a window that would start in the padding at the end is left out.
+    """
+    found = []
+    for place, length in enumerate(lengths):
+        stride, before = windows.strides[place], windows.before[place]
+        room = length + before + windows.after[place] - windows.extents[place]
+        count = (-(-room // stride) if ceil else room // stride) + 1
+        if ceil and (count - 1) * stride >= length + before:
+            count -= 1
+        found.append(count)
+    return found
+
+
+def overhang_of(windows: Windows, lengths: Sequence[int], *, ceil: bool) -> list[int]:
+    """Return the padding with which plain windows, none cut off, are those of the node."""
+    pairs = []
+    for place, count in enumerate(counts_of(windows, lengths, ceil=ceil)):
+        reach = (count - 1) * windows.strides[place] + windows.extents[place]
+        before = windows.before[place]
+        pairs.append((before, reach - lengths[place] - before))
+    return [length for pair in reversed(pairs) for length in pair]
+
+
+def elements_of(x: torch.Tensor, windows: Windows) -> torch.Tensor:
+    """Return the elements of each window on axes at the end, as a view of a padded tensor."""
+    for place, extent in enumerate(windows.extents):
+        x = x.unfold(2 + place, extent, windows.strides[place])
+        x = x[..., :: windows.dilations[place]]
+    return x

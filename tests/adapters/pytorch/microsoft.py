@@ -1,0 +1,68 @@
+"""Small models of one of ONNX Runtime's own operators, for the tests of the importer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper
+
+from tests.adapters.pytorch.graphs import Arrays, model, onnxruntime_says, run
+from tests.adapters.pytorch.test_attention import opened
+from xbench.graph.evaluate import evaluate
+from xbench_adapters.pytorch import import_onnx
+
+DOMAIN = "com.microsoft"
+
+
+def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Any:
+    return helper.make_node(operator, inputs, outputs, domain=DOMAIN, **attributes)
+
+
+def whole(
+    one: onnx.NodeProto, feeds: Arrays, weights: Arrays | None = None, opset: int = 20
+) -> onnx.ModelProto:
+    """Return the model of a node, its outputs wanted."""
+    made = model([one], feeds, [name for name in one.output if name], weights, opset)
+    made.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    return made
+
+
+def close(found: Sequence[Any], wanted: Sequence[Any], rtol: float = 1e-4) -> None:
+    for have, want in zip(found, wanted, strict=True):
+        assert (have.dtype, have.shape) == (want.dtype, want.shape)
+        np.testing.assert_allclose(have, want, rtol=rtol, atol=1e-5)
+
+
+def agrees(
+    one: onnx.NodeProto,
+    feeds: Arrays,
+    weights: Arrays | None = None,
+    *,
+    wanted: Sequence[Any] | None = None,
+    opset: int = 20,
+    open_too: bool = True,
+) -> torch.fx.GraphModule:
+    """Return the imported module, after it gave what ONNX Runtime gives, or what is wanted."""
+    made = whole(one, feeds, weights, opset)
+    wanted = onnxruntime_says(made, feeds) if wanted is None else wanted
+    module = import_onnx(made)
+    close(run(module, feeds), wanted)
+    check_types(made, run(module, feeds))
+    if open_too:
+        close(run(import_onnx(opened(made)), feeds), wanted)
+    return module
+
+
+def check_types(made: onnx.ModelProto, found: Sequence[Any]) -> None:
+    """Check that what the rules say of the outputs is so."""
+    graph = evaluate(made)
+    for name, have in zip(graph.results, found, strict=True):
+        value = graph.value(name)
+        assert value.dtype == have.dtype
+        assert value.shape is not None
+        for said, is_so in zip(value.shape, have.shape, strict=True):
+            assert said == is_so or not isinstance(said, int)

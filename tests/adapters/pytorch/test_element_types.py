@@ -1,0 +1,199 @@
+"""Casts as in ONNX's reference, and every element type moved unharmed."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto
+from onnx.reference.ops.op_cast import cast_to
+
+from tests.adapters.pytorch.graphs import model
+from tests.adapters.pytorch.told import (
+    NAMES,
+    bits,
+    code_of,
+    dtype_of,
+    few,
+    fits,
+    ints,
+    node,
+    numbers_of,
+    said,
+)
+from xbench.errors import ModelError, UnsupportedNodeError
+from xbench_adapters.pytorch import import_onnx
+from xbench_adapters.pytorch.tensors import tensor_of
+
+CAST: Any = cast_to
+"""ONNX's own cast, of arrays."""
+
+
+@pytest.mark.parametrize("name", ["float32", "int64", "bfloat16", "uint64", "float8_e5m2", "int4"])
+def test_a_tensor_of_one_value_has_any_type(name: str) -> None:
+    value = np.array([3], np.float32).astype(dtype_of(name))
+    fill = node("ConstantOfShape", ["s"], ["y"], value=onnx.numpy_helper.from_array(value))
+    found = said([fill], {"s": ints(2, 3)}, opset=23)
+    assert torch.equal(bits(found), bits(tensor_of(np.full((2, 3), value[0]))))
+
+
+@given(
+    st.sampled_from(sorted(NAMES.values())), st.sampled_from(sorted(NAMES.values())), st.booleans()
+)
+@settings(few, max_examples=150)
+def test_casts_are_as_in_the_reference(source: str, name: str, saturate: bool) -> None:
+    values = fits(numbers_of(source), source, name)
+    cast = node("Cast", ["x"], ["y"], to=code_of(name), saturate=int(saturate))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            wanted = CAST(values, code_of(name), saturate)
+        except TypeError:
+            assume(False)  # the reference has no cast between some small types
+    found = said([cast], {"x": values}, opset=25)
+    want = tensor_of(np.asarray(wanted))
+    assert (found.dtype, found.shape) == (want.dtype, want.shape)
+    assert torch.equal(bits(found), bits(want)), (values, found, want)
+
+
+@pytest.mark.parametrize("round_mode", ["up", "down", "nearest"])
+@pytest.mark.parametrize("saturate", [0, 1])
+def test_casts_to_exponents_round_as_asked(round_mode: str, saturate: int) -> None:
+    values = np.array([0, 1, 1.4, 1.5, 1.6, 3.4e38, 1e-39, np.inf, np.nan, 0.124], np.float32)
+    cast = node(
+        "Cast", ["x"], ["y"], to=code_of("float8_e8m0fnu"), saturate=saturate, round_mode=round_mode
+    )
+    wanted = CAST(values, code_of("float8_e8m0fnu"), bool(saturate), round_mode)
+    found = said([cast], {"x": values}, opset=25)
+    np.testing.assert_array_equal(found.view(torch.uint8).numpy(), wanted.view(np.uint8))
+
+
+def test_a_double_is_rounded_to_few_bits_once() -> None:
+    """By way of a float it would be halfway, and go to the even number."""
+    values = np.array([1 + 2.0**-11 + 2.0**-40, -1 - 2.0**-11 - 2.0**-40, 1e300, np.inf, np.nan])
+    cast = node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)
+    with np.errstate(all="ignore"):
+        wanted = values.astype(np.float16)
+    np.testing.assert_array_equal(said([cast], {"x": values}).numpy(), wanted)
+
+
+def test_text_becomes_numbers_and_numbers_become_text() -> None:
+    texts = np.array([["3.25", "-1e3"], ["INF", "nan"]], object)
+    to_float = node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
+    np.testing.assert_array_equal(
+        said([to_float], {"x": texts}).numpy(),
+        np.array([[3.25, -1e3], [np.inf, np.nan]], np.float32),
+    )
+    to_text = node("Cast", ["x"], ["y"], to=TensorProto.STRING)
+    assert said([to_text], {"x": np.array([0.5, 2.0], np.float32)}).tolist() == ["0.5", "2.0"]
+    assert said([to_text], {"x": ints(7, -8)}).tolist() == ["7", "-8"]
+    to_int = node("Cast", ["x"], ["y"], to=TensorProto.INT8)
+    assert said([to_int], {"x": np.array(["7", "-8"], object)}).tolist() == [7, -8]
+
+
+def test_which_text_is_true_is_refused() -> None:
+    cast = node("Cast", ["x"], ["y"], to=TensorProto.BOOL)
+    with pytest.raises(UnsupportedNodeError, match="true"):
+        import_onnx(model([cast], {"x": np.array(["a"], object)}, ["y"]))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("float32", "uint32"),
+        ("bfloat16", "int16"),
+        ("int64", "float64"),
+        ("int8", "float8_e5m2"),
+        ("int4", "uint4"),
+        ("uint4", "float4_e2m1fn"),
+        ("float4_e2m1fn", "int4"),
+        ("int2", "uint2"),
+    ],
+)
+def test_bits_are_read_as_another_type(source: str, name: str) -> None:
+    values = numbers_of(source)
+    found = said([node("BitCast", ["x"], ["y"], to=code_of(name))], {"x": values}, opset=26)
+    want = tensor_of(values.view(dtype_of(name)))
+    assert found.dtype == want.dtype
+    assert torch.equal(bits(found), bits(want))
+
+
+def test_bits_of_another_number_are_refused() -> None:
+    cast = node("BitCast", ["x"], ["y"], to=TensorProto.UINT4)
+    whole = model([cast], {"x": np.zeros(2, np.int8)}, ["y"], opset=26)
+    with pytest.raises(ModelError, match="same bit"):
+        import_onnx(whole)
+
+
+TEXT = np.array([["a", "b", "c"], ["d", "e", "f"]], object)
+MOVED: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
+    "Reshape": ([ints(3, 0)], {}, None),
+    "Transpose": ([], {}, TEXT.T),
+    "Flatten": ([], {"axis": 0}, TEXT.reshape(1, 6)),
+    "Unsqueeze": ([ints(0)], {}, TEXT[None]),
+    "Squeeze": ([], {}, TEXT),
+    "Expand": ([ints(2, 1, 3)], {}, np.stack([TEXT, TEXT])),
+    "Tile": ([ints(1, 2)], {}, np.tile(TEXT, (1, 2))),
+    "Slice": ([ints(-1), ints(-9), ints(1), ints(-2)], {}, TEXT[:, ::-2]),
+    "Concat": ([TEXT], {"axis": 1}, np.concatenate([TEXT, TEXT], 1)),
+    "Pad": ([ints(0, 1, 0, 0), np.array(["z"], object)], {}, np.insert(TEXT, 0, "z", axis=1)),
+    "CenterCropPad": ([ints(1, 3)], {}, TEXT[:1]),
+    "Identity": ([], {}, TEXT),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("operator", MOVED)
+def test_text_is_moved_as_numbers_are(operator: str) -> None:
+    told, attributes, wanted = MOVED[operator]
+    if operator == "Reshape":
+        told, wanted = [ints(-1, 2)], TEXT.reshape(3, 2)
+    feeds = {"x": TEXT, **{f"i{place}": one for place, one in enumerate(told)}}
+    found = said([node(operator, list(feeds), ["y"], **attributes)], feeds)
+    assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["uint16", "uint32", "uint64", "float8_e4m3fn", "int4", "bool", "bfloat16"]
+)
+@pytest.mark.parametrize(
+    "operator", ["Concat", "Tile", "Slice", "Pad", "SpaceToDepth", "Expand", "Transpose"]
+)
+def test_any_type_is_moved(operator: str, name: str) -> None:
+    small = name.startswith(("float8", "int4"))
+    if small and operator not in ("Pad", "Transpose"):
+        pytest.skip("ONNX has no such type for it")
+    x = np.arange(16).reshape(1, 1, 4, 4) % 4
+    values = x.astype(np.float32).astype(dtype_of(name))
+    plain = values.astype(np.float64)
+    told: dict[str, Any] = {
+        "Concat": {"z": values},
+        "Tile": {"r": ints(1, 2, 1, 1)},
+        "Slice": {"s": ints(3), "e": ints(-9), "a": ints(3), "t": ints(-1)},
+        "Pad": {"p": ints(0, 0, 0, 1, 0, 0, 0, 0), "v": values.reshape(-1)[3]},
+        "SpaceToDepth": {},
+        "Transpose": {},
+        "Expand": {"s": ints(2, 1, 1, 1)},
+    }[operator]
+    attributes: Any = {"Concat": {"axis": 0}, "SpaceToDepth": {"blocksize": 2}}.get(operator, {})
+    wanted = {
+        "Concat": np.concatenate([plain, plain]),
+        "Tile": np.tile(plain, (1, 2, 1, 1)),
+        "Slice": plain[..., ::-1],
+        "Pad": np.pad(
+            plain, ((0, 0),) * 3 + ((1, 0),), constant_values=float(plain.reshape(-1)[3])
+        ),
+        "SpaceToDepth": plain.reshape(2, 2, 2, 2).transpose(1, 3, 0, 2).reshape(1, 4, 2, 2),
+        "Transpose": plain.T,
+        "Expand": np.broadcast_to(plain, (2, 1, 4, 4)),
+    }[operator]
+    found = said(
+        [node(operator, ["x", *told], ["y"], **attributes)], {"x": values, **told}, opset=25
+    )
+    assert found.dtype == tensor_of(values).dtype
+    np.testing.assert_array_equal(found.to(torch.float64).numpy(), wanted)
