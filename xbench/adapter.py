@@ -184,3 +184,20 @@ class Adapter(Protocol):
             UnsupportedNodeError: If a node of the model cannot be run.
             UsageError: If the precision or device cannot be held.
         """
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """What an adapter may have besides: an answer that is cheaper than loading.
+
+    `xbench inspect` asks it in a worker, after `Adapter.prepare`; of an adapter without it the
+    model is loaded.
+    """
+
+    def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
+        """Raise what `Adapter.load` would raise, or return: then it would load.
+
+        Raises:
+            UnsupportedNodeError: If a node of the model cannot be run.
+            UsageError: If the precision or device cannot be held.
+        """

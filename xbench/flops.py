@@ -12,21 +12,29 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from xbench.adapter import BoundModel, TensorSpec
-from xbench.modelfile import forget_large, parse, subgraphs
+from xbench.modelfile import forget_large, graphs, parse, subgraphs
 from xbench.symbols import evaluate
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 STANDARD_DOMAINS = {"", "ai.onnx"}
-UNCOUNTED = {"DeformConv", "DFT", "STFT"}  # they contract, and we do not count how much
+UNCOUNTED = {  # they contract, and we do not count how much
+    "AffineGrid",
+    "CausalConvWithState",
+    "DeformConv",
+    "Det",
+    "DFT",
+    "LinearAttention",
+    "STFT",
+}
 
 
 class UnknownShapeError(LookupError):
-    """A shape that the count needs is not known."""
+    """What the count needs is not known; the text says what that is."""
 
 
 def count_flops(bound: BoundModel, proto: ModelProto | None = None) -> int | None:
@@ -40,10 +48,39 @@ def count_flops(bound: BoundModel, proto: ModelProto | None = None) -> int | Non
         proto: The file's message as `forget_large` leaves it, where the caller has it.
     """
     model = infer(bound, proto)
+    shapes = shapes_of(model)
     try:
-        return sum(_node_flops(node, shapes_of(model)) for node in _computing(model))
+        return sum(_with_carried(node, shapes) for node in model.graph.node)
     except UnknownShapeError:
         return None
+
+
+def node_flops(node: NodeProto, shapes: Shapes) -> int:
+    """Return the floating-point operations of one node, without those of graphs that it carries.
+
+    0 for an operator that does not contract.
+
+    Args:
+        node: A node of the main graph.
+        shapes: Of the values of that graph, as `shapes_of` gives them.
+
+    Raises:
+        UnknownShapeError: If it cannot be known; the text says why.
+    """
+    if not contracts(node):
+        return 0
+    count = COUNTS.get(node.op_type)
+    if count is None or node.domain not in STANDARD_DOMAINS:
+        raise UnknownShapeError(f"what {node.op_type} computes is not counted")
+    try:
+        return 2 * count(node, shapes)
+    except (IndexError, StopIteration, ValueError) as error:
+        raise UnknownShapeError(f"the shapes of this {node.op_type} do not fit") from error
+
+
+def contracts(node: NodeProto) -> bool:
+    """Return whether a node itself contracts, or may do so."""
+    return node.domain not in STANDARD_DOMAINS or node.op_type in COUNTS.keys() | UNCOUNTED
 
 
 def output_specs(bound: BoundModel) -> tuple[TensorSpec, ...]:
@@ -54,7 +91,7 @@ def output_specs(bound: BoundModel) -> tuple[TensorSpec, ...]:
     for value in infer(bound).graph.output:
         tensor = value.type.tensor_type
         shape: tuple[int | str, ...] = tuple(
-            d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}.{axis}"
+            d.dim_value if _is_length(d) else d.dim_param or f"{value.name}.{axis}"
             for axis, d in enumerate(tensor.shape.dim)
         )
         dtype = tensor_dtype_to_np_dtype(tensor.elem_type).name
@@ -76,7 +113,7 @@ def infer(bound: BoundModel, proto: ModelProto | None = None) -> ModelProto:
     graph = model.graph
     for value in graph.input:
         if value.name in bound.shapes:
-            _set_shape(value, bound.shapes[value.name])
+            set_shape(value, bound.shapes[value.name])
     declared = [_with_lengths(value, bound.symbols) for value in [*graph.value_info, *graph.output]]
     # Exporters that traced one example may declare its lengths where others are possible:
     # what follows from the inputs counts first, and what the file says only where that ends.
@@ -94,13 +131,22 @@ def shapes_of(model: ModelProto) -> dict[str, Shape]:
     graph = model.graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in [*graph.input, *graph.value_info, *graph.output]:
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            shapes.setdefault(value.name, tuple(d.dim_value for d in tensor.shape.dim))
+        lengths = lengths_of(value)
+        known = tuple(length for length in lengths or () if length is not None)
+        if lengths is not None and len(known) == len(lengths):
+            shapes.setdefault(value.name, known)
     return shapes
 
 
-def _set_shape(value: ValueInfoProto, shape: Shape) -> None:
+def lengths_of(value: ValueInfoProto) -> tuple[int | None, ...] | None:
+    """Return the shape of a value, None for what is not known of it: a length, or the rank."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(d.dim_value if _is_length(d) else None for d in tensor.shape.dim)
+
+
+def set_shape(value: ValueInfoProto, shape: Shape) -> None:
     """Write a shape into a graph's value."""
     dims = value.type.tensor_type.shape
     dims.ClearField("dim")
@@ -133,27 +179,25 @@ def _fill(graph: GraphProto, declared: Iterable[ValueInfoProto]) -> None:
         else:
             dims = own.type.tensor_type.shape.dim
             for mine, its in zip(dims, value.type.tensor_type.shape.dim, strict=False):
-                if not mine.HasField("dim_value"):
+                if not _is_length(mine):
                     mine.CopyFrom(its)
 
 
-def _computing(model: ModelProto) -> Iterable[NodeProto]:
-    """Return the nodes that contract, or of which that is not known."""
-    return [node for node in model.graph.node if _contracts(node)]
+def _is_length(dim: TensorShapeProto.Dimension) -> bool:
+    """Return whether a dimension is a length; some exporters write -1 for "open"."""
+    return dim.HasField("dim_value") and dim.dim_value >= 0
 
 
-def _contracts(node: NodeProto) -> bool:
-    """Return whether a node, or one that it carries, contracts or may do so."""
-    own = node.domain not in STANDARD_DOMAINS or node.op_type in COUNTS.keys() | UNCOUNTED
-    return own or any(_contracts(inner) for graph in subgraphs(node) for inner in graph.node)
+def _with_carried(node: NodeProto, shapes: Shapes) -> int:
+    """Return the operations of a node and of all that it carries, which must have none."""
+    if any(_contracts_within(graph) for graph in subgraphs(node)):
+        raise UnknownShapeError(f"how often the nodes in {node.op_type} run depends on data")
+    return node_flops(node, shapes)
 
 
-def _node_flops(node: NodeProto, shapes: Shapes) -> int:
-    """Return the operations of one node that contracts."""
-    count = COUNTS.get(node.op_type)
-    if count is None or node.domain not in STANDARD_DOMAINS:
-        raise UnknownShapeError(node.name)
-    return 2 * count(node, shapes)
+def _contracts_within(graph: GraphProto) -> bool:
+    """Return whether a node of a graph, however deep, contracts or may do so."""
+    return any(contracts(node) for one in graphs(graph) for node in one.node)
 
 
 def _shape(names: Iterable[str], at: int, shapes: Shapes) -> Shape:
@@ -164,7 +208,7 @@ def _shape(names: Iterable[str], at: int, shapes: Shapes) -> Shape:
     """
     name = list(names)[at]
     if name not in shapes:
-        raise UnknownShapeError(name)
+        raise UnknownShapeError(f"the shape of {name!r} is not known before a run")
     return shapes[name]
 
 
@@ -208,7 +252,7 @@ def _einsum(node: NodeProto, shapes: Shapes) -> int:
     equation = next(a.s.decode() for a in node.attribute if a.name == "equation")
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if len(terms) != 2 or "." in equation:
-        raise UnknownShapeError(equation)
+        raise UnknownShapeError(f"an Einsum of {equation!r} is not counted")
     lengths: dict[str, int] = {}
     for at, term in enumerate(terms):
         for index, length in zip(term, _shape(node.input, at, shapes), strict=True):
@@ -219,7 +263,7 @@ def _einsum(node: NodeProto, shapes: Shapes) -> int:
 def _attention(node: NodeProto, shapes: Shapes) -> int:
     """Return the multiply-adds of queries with keys, and of the weights with values."""
     if any(node.input[4:6]):  # keys of before: how many follows from other shapes
-        raise UnknownShapeError(node.name)
+        raise UnknownShapeError("attention over keys of before is not counted")
     keys = _shape(node.input, 1, shapes)[-2]
     queries, out = (_shape(names, 0, shapes) for names in (node.input, node.output))
     return keys * (math.prod(queries) + math.prod(out))

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter, process_time_ns
 from typing import Any, BinaryIO
 
-from xbench.adapter import Adapter, Array, Session
+from xbench.adapter import Adapter, Array, Checks, Session
 from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError, XbenchError
 from xbench.measure import measure, overhead_ns, thread_cpus, warm_up
 from xbench.result import Status
@@ -42,6 +42,15 @@ class Bench:
         start = perf_counter()
         version = self.adapter.prepare(limits_from_json(job["limits"]))
         return {"version": version, "import_s": perf_counter() - start}
+
+    def check(self, job: Message) -> Message:
+        """Raise what loading the model would; without a check of the adapter's own, by loading."""
+        model, limits = model_from_json(job["model"]), limits_from_json(job["limits"])
+        if isinstance(self.adapter, Checks):
+            self.adapter.check(model, limits, job["precision"])
+            return {"how": "checked"}
+        self.adapter.load(model, limits, job["precision"]).close()
+        return {"how": "loaded"}
 
     def load(self, job: Message) -> Message:
         """Load the model and run it once."""
@@ -106,7 +115,7 @@ class Bench:
 
 
 def failure(error: BaseException) -> Message:
-    """Return the status, reason and fix of what ended a job."""
+    """Return the status, reason and fix of what ended a job, and the node that was refused."""
     text = str(error).strip()
     line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
     reason, fix = f"{type(error).__name__}: {line[:300]}", "The whole trace is in the log"
@@ -119,7 +128,11 @@ def failure(error: BaseException) -> Message:
         status = Status.UNSUPPORTED
     elif isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
         status, fix = Status.OOM_HOST, "Use a smaller batch, or a machine with more memory"
-    return {"error": {"status": status.value, "reason": reason, "fix": fix}}
+    problem: Message = {"status": status.value, "reason": reason, "fix": fix}
+    if isinstance(error, UnsupportedNodeError):
+        node = {"name": error.node, "operator": error.operator}
+        problem["node"] = {**node, "version": error.version, "detail": error.detail}
+    return {"error": problem}
 
 
 def answer(handler: Callable[[Message], Message], job: Message) -> Message:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from xbench.adapter import Array, Availability, BoundModel, Facts, Limits
+from xbench.authoring import require
+from xbench.errors import UnsupportedNodeError
 from xbench.testing.busy import BusyAdapter, BusySession
 
 ONE_THREAD = Limits(1)
@@ -180,6 +182,20 @@ class Obliging(Quick):
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> BusySession:
         return super().load(model, ONE_THREAD, "fp32")
+
+
+class Credulous(Quick):
+    """Checks nothing, and says that it would load."""
+
+    def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
+        require(limits, precision, backend=self.name)
+
+
+class Timid(Quick):
+    """Refuses with its own check what it loads."""
+
+    def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
+        raise UnsupportedNodeError("nonsense_1", "xbench.testing::Nonsense", 1, "it may fail")
 
 
 def _tf32(array: Any) -> Array:

@@ -56,10 +56,10 @@ def compare(
     effort = _effort(quick, launches, precision_target, time_budget)
     spec = Spec(
         model=model,
-        backends=_names(backends),
+        backends=names(backends),
         device=device,
         batches=parse_ints(batch) if batch else (),
-        shapes=_shapes(shape or []),
+        shapes=shapes(shape or []),
         threads=threads,
         precision=_precision(precision),
         timeout_s=parse_duration_s(timeout) if timeout else DEFAULT.timeout_s,
@@ -98,20 +98,22 @@ def _compare(
     return outputs.show(found)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
+def names(text: str) -> tuple[str, ...]:
+    """Return the names of a list by commas, of which there must be one."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
         raise UsageError("--backends names none", "`xbench backends` lists them all")
-    return names
+    return found
 
 
-def _shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
+def shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """Return each input's shape by its name; an input may have one."""
+    found: dict[str, tuple[int, ...]] = {}
     for name, lengths in map(parse_shape, texts):
-        if name in shapes:
+        if name in found:
             raise UsageError(f"--shape names input {name!r} twice", "Give each input one shape")
-        shapes[name] = lengths
-    return shapes
+        found[name] = lengths
+    return found
 
 
 def _precision(text: str) -> str:

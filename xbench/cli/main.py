@@ -18,6 +18,8 @@ from xbench import __version__
 from xbench.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from xbench.cli.compare import compare
 from xbench.cli.export import export
+from xbench.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
+from xbench.cli.inspect import inspect
 from xbench.cli.listing import backends, devices, models
 from xbench.cli.selftest import selftest
 from xbench.errors import InterruptedRunError, XbenchError
@@ -30,6 +32,7 @@ Examples:
   xbench compare mobilenet_v2 --quick
   xbench compare model.onnx --backends onnxruntime,openvino --batch 1,8
   xbench compare model.onnx --shape tokens=1x128 --json result.json
+  xbench inspect model.onnx
   xbench backends
 """
 
@@ -41,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=INSPECT_EXAMPLES)(inspect)
 for command in (selftest, backends, devices, models, export):
     app.command()(command)
 

@@ -25,6 +25,18 @@ Model = Annotated[
         metavar="MODEL", help="An .onnx file, or a name from `xbench models`.", show_default=False
     ),
 ]
+RequiredModel = Annotated[
+    str, Argument(metavar="MODEL", help="An .onnx file, or a name from `xbench models`.")
+]
+Asked = Annotated[
+    str,
+    Option(
+        metavar="NAMES",
+        help="Whom to ask, by commas, as in `xbench backends`. `all` is every backend, `all+` "
+        "every variant too; `none` asks nobody.",
+    ),
+]
+OneBatch = Annotated[str, Option(metavar="SIZE", help="Such as 8. Default: the model's own, or 1.")]
 Backends = Annotated[
     str,
     Option(

@@ -28,6 +28,11 @@ _OUTPUT_STYLES = {"differ": "red", "vacuous": "yellow", "unchecked": "yellow"}
 
 def render(run: Run, *, width: int = 80, colour: bool = False) -> str:
     """Return the whole report as text, no line wider than ``width`` columns."""
+    return drawn(_report(run), width=width, colour=colour)
+
+
+def drawn(what: RenderableType, *, width: int, colour: bool) -> str:
+    """Return what rich makes of ``what``, no line wider than ``width`` columns."""
     out = StringIO()
     console = Console(
         file=out,
@@ -39,7 +44,7 @@ def render(run: Run, *, width: int = 80, colour: bool = False) -> str:
         legacy_windows=False,
         _environ={},  # NO_COLOR and COLUMNS are the caller's to read
     )
-    console.print(_report(run))
+    console.print(what)
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from xbench.adapter import Adapter, Array, BoundModel, Facts, Limits, Session
+from xbench.adapter import Adapter, Array, BoundModel, Checks, Facts, Limits, Session
 from xbench.errors import UnsupportedNodeError, UsageError
 from xbench.inputs import save_feeds
 from xbench.testing import models, probe
@@ -188,6 +188,19 @@ class AdapterConformance:
         found = raised.value
         assert "Nonsense" in found.operator, f"the operator is called {found.operator!r}"
         assert found.node == "nonsense_1", f"the node is called {found.node!r}"
+
+    def test_its_own_check_answers_as_loading_does(self, ready: Adapter, tmp_path: Path) -> None:
+        """It need not have one; then `xbench inspect` loads the model."""
+        if not isinstance(ready, Checks):
+            return
+        for example in EXAMPLES.values():
+            ready.check(example.write(tmp_path), LIMITS, "fp32")
+        unknown = models.unknown_operator().write(tmp_path)
+        with pytest.raises(UnsupportedNodeError) as raised:
+            ready.check(unknown, LIMITS, "fp32")
+        assert raised.value.node == "nonsense_1", f"the node is called {raised.value.node!r}"
+        with pytest.raises(UsageError):
+            ready.check(unknown, replace(LIMITS, device="nowhere:0"), "fp32")
 
     def test_a_device_that_it_has_not_is_refused(self, ready: Adapter, tmp_path: Path) -> None:
         """No device stands in for another."""
