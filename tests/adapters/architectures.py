@@ -148,18 +148,6 @@ def mobilebert() -> Made:
     return encoder("MobileBert", embedding_size=16, intra_bottleneck_size=32, hidden_size=64)
 
 
-def t5() -> Made:
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    config = T5Config(
-        vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4,
-        use_cache=False, decoder_start_token_id=0,
-    )  # fmt: skip
-    names = ("input_ids", "attention_mask", "decoder_input_ids")
-    model = Plain(T5ForConditionalGeneration(config), names, ("logits",))
-    return model, (tokens(), mask(), tokens(6))
-
-
 def bart() -> Made:
     from transformers import BartConfig, BartForConditionalGeneration
 
@@ -171,11 +159,6 @@ def bart() -> Made:
     names = ("input_ids", "attention_mask", "decoder_input_ids")
     model = Plain(BartForConditionalGeneration(config), names, ("logits",))
     return model, (tokens(), mask(), tokens(6))
-
-
-def swin() -> Made:
-    return vision("Swin", image_size=32, patch_size=2, embed_dim=16, depths=[2, 2],
-                  num_heads=[2, 4], window_size=4)  # fmt: skip
 
 
 def convnext() -> Made:
@@ -312,14 +295,12 @@ ARCHITECTURES: dict[str, Callable[[], Made]] = {
     "opt": lambda: decoder("OPT", ffn_dim=64, word_embed_proj_dim=32),
     "bloom": lambda: decoder("Bloom", n_layer=2, n_head=4),
     # from one text to another
-    "t5": t5,
     "bart": bart,
     # vision transformers
     "vit": lambda: vision("ViT", **VISION),
     "deit": lambda: vision("DeiT", **VISION),
     "beit": lambda: vision("Beit", **VISION),
     "dinov2": lambda: vision("Dinov2", **VISION),
-    "swin": swin,
     "mobilevit": mobilevit,
     # convolutional nets
     "resnet": resnet,
@@ -345,10 +326,10 @@ def source(name: str) -> Made:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # transformers' own, about configs as small as these
         module, inputs = ARCHITECTURES[name]()
-    return _settled(module.eval(), inputs), inputs
+    return settled(module.eval(), inputs), inputs
 
 
-def _settled(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+def settled(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
     """Return the module with weights that keep activations in scale, and statistics of them.
 
     As they are initialised, activations of convolutional nets vanish layer by layer, and any

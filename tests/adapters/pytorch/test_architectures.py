@@ -20,8 +20,8 @@ from xbench_adapters.pytorch import import_onnx
 Tensors = list[torch.Tensor]
 
 by_architecture = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-LEGACY = ("bert", "distilbert", "resnet", "vit", "gpt2")
-OPTIMISED = ("bert", "gpt2", "vit", "resnet", "mobilenet_v2", "distilbert", "t5", "llama")
+LEGACY = ("bert", "distilbert", "resnet", "vit", "mobilenet_v2")
+OPTIMISED = ("bert", "gpt2", "vit", "resnet", "mobilenet_v2", "distilbert", "whisper", "llama")
 QUANTISED = ("bert", "gpt2", "vit", "resnet", "mobilenet_v2", "distilbert")
 
 
@@ -101,7 +101,7 @@ def test_models_of_onnxruntimes_optimiser(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bert", "gpt2", "vit"])
+@pytest.mark.parametrize("kind", ["bert", "vit"])
 def test_models_of_onnxruntimes_transformer_optimiser(kind: str, tmp_path: Path) -> None:
     from onnxruntime.transformers.optimizer import optimize_model
 
@@ -126,7 +126,8 @@ def test_models_quantised_as_they_run(name: str, tmp_path: Path) -> None:
     path = tmp_path / "quantised.onnx"
     plain = tmp_path / "plain.onnx"
     onnx.save(model(name), plain)
-    quantize_dynamic(plain, path)
+    # Seven bits: with eight, products in ONNX Runtime overflow on CPUs without VNNI.
+    quantize_dynamic(plain, path, reduce_range=True)
     whole, inputs = onnx.load(path), source(name)[1]
     # Rounding falls either way where the products before it differ in the last digit.
     assert_same(runtime(whole, inputs), outputs(import_onnx(path), inputs), 3e-2)
@@ -153,7 +154,8 @@ def test_models_quantised_beforehand(name: str, form: str, tmp_path: Path) -> No
     onnx.save(model(name), plain)
     inputs = source(name)[1]
     quantize_static(
-        plain, path, Calibration(model(name), inputs), quant_format=getattr(QuantFormat, form)
-    )
+        plain, path, Calibration(model(name), inputs), quant_format=getattr(QuantFormat, form),
+        reduce_range=True,
+    )  # fmt: skip
     whole = onnx.load(path)
     assert_same(runtime(whole, inputs), outputs(import_onnx(path), inputs), 5e-2)
