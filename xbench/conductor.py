@@ -71,7 +71,7 @@ class Conductor:
         try:
             limits = next(iter(self._jobs.values())).cell.limits
             self._regime.start(limits, self._interrupts)
-            for launch in range(first, max(first + 1, self._spec.launches)):
+            for launch in range(first, max(first + 1, self._spec.most_launches)):
                 self._launch(launch)
                 if self._finished(launch):
                     break
@@ -92,7 +92,7 @@ class Conductor:
 
     def _launch(self, launch: int) -> None:
         number = 0
-        share_s = self._left_s() / max(1, self._spec.launches - launch)
+        share_s = self._share_s(launch)
         for place, group in enumerate(self._groups):
             start_s = monotonic()
             deadline = start_s + share_s / len(self._groups)
@@ -109,6 +109,13 @@ class Conductor:
                 number = self._measure(crew, group, number, max(deadline, least))
             if self._interrupts.requested or (self._left_s() <= 0 and launch + place > 0):
                 return
+
+    def _share_s(self, launch: int) -> float:
+        """Return the seconds for a launch: its part of what is left, or what the others took."""
+        planned = self._spec.planned_launches
+        if launch < planned:
+            return self._left_s() / (planned - launch)
+        return min(self._left_s(), (monotonic() - self._start_s) / launch)
 
     def _start(self, crew: Crew, group: int) -> None:
         warmup_s = 1.5 if self._spec.quick else 4.0
@@ -242,14 +249,21 @@ class Conductor:
             return True
         within = WITHIN_SHARE * self._spec.precision_target
         group = next((m.job.cell.group for m in crew.members.values()), None)
-        settled = rounds >= SETTLED_ROUNDS and self._spec.launches > 1
+        settled = rounds >= SETTLED_ROUNDS and self._spec.most_launches > 1
         return settled and self._narrow(self._ratios(group, crew.launch), within)
 
     def _finished(self, launch: int) -> bool:
         if self._interrupts.requested or not self._alive() or self._left_s() <= 0:
             return True
+        if launch + 1 >= self._spec.planned_launches and not self._worth_another(launch):
+            return True
         narrow = self._narrow(self._ratios(), self._spec.precision_target)
         return launch + 1 >= FEWEST_LAUNCHES and narrow and bool(self._pairs())
+
+    def _worth_another(self, launch: int) -> bool:
+        """Return whether there is a ratio to narrow, and time for most of one more launch."""
+        usual_s = (monotonic() - self._start_s) / (launch + 1)
+        return bool(self._pairs()) and self._left_s() >= WORTH_OF_START * usual_s
 
     def _left_s(self) -> float:
         return self._spec.time_budget_s - (monotonic() - self._start_s)
@@ -263,8 +277,11 @@ class Conductor:
         status = Status(failure.status).value.replace("_", " ")
         self._progress.note(f"{label}: {status} at {failure.phase}: {failure.reason}.")
 
+    def _planned(self, launch: int) -> int:
+        return max(launch + 1, self._spec.planned_launches)
+
     def _phase(self, launch: int, text: str) -> None:
-        self._progress.phase(f"launch {launch + 1} of {self._spec.launches}: {text}")
+        self._progress.phase(f"launch {launch + 1} of {self._planned(launch)}: {text}")
 
     def _tell(self, launch: int, rounds: int, group: int) -> None:
         first = min((job.cell.id for job in self._alive(group)), default=None)
@@ -277,7 +294,7 @@ class Conductor:
         self._progress.standing(
             Standing(
                 launch=launch + 1,
-                launches=self._spec.launches,
+                launches=self._planned(launch),
                 round=rounds,
                 ratios=ratios,
                 elapsed_s=monotonic() - self._start_s,

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from xbench.adapter import Limits
 
+PLANNED_LAUNCHES = 5  # that the time is shared among
+MOST_LAUNCHES = 15  # where intervals are still wide and time is left
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
@@ -19,7 +22,8 @@ class Spec:
         batches: Batch sizes; empty leaves the model's own.
         shapes: Shapes of inputs whose axes are open, by name.
         threads: Threads for one inference; None takes every physical core.
-        launches: Most launches of each cell; fewer if the intervals are narrow before.
+        launches: Most launches of each cell; fewer if the intervals are narrow before. None
+            plans for 5, and takes more, up to 15, while intervals are wide and time is left.
         precision_target: Half-width of the 95 % interval to reach, as a share (0.01 is 1 %).
         time_budget_s: Seconds to spend, from the first worker's start to the last one's end.
         timeout_s: Seconds that a worker may take to load a model.
@@ -37,7 +41,7 @@ class Spec:
     precision: str = "fp32"
     scenario: str = "single-stream"
     boundary: str = "host"
-    launches: int = 5
+    launches: int | None = None
     precision_target: float = 0.01
     time_budget_s: float = 110.0
     timeout_s: float = 300.0
@@ -45,6 +49,16 @@ class Spec:
     feeds: int = 4
     inputs: str | None = None
     quick: bool = False
+
+    @property
+    def planned_launches(self) -> int:
+        """Return how many launches the time is shared among."""
+        return PLANNED_LAUNCHES if self.launches is None else self.launches
+
+    @property
+    def most_launches(self) -> int:
+        """Return how many launches there may be."""
+        return MOST_LAUNCHES if self.launches is None else self.launches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

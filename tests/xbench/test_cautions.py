@@ -246,7 +246,8 @@ def test_a_fix_fits_the_options_in_use() -> None:
 
     wide = replace(RUN, ratios=WIDE)
     assert fixes(wide)[Code.BUDGET_SPENT] == "Give it longer with --time-budget"
-    assert "more than --launches 5" in fixes(replace(wide, launches=5))[Code.BUDGET_SPENT]
+    five = replace(wide, launches=5, spec=replace(SPEC, launches=5))
+    assert "more than --launches 5" in fixes(five)[Code.BUDGET_SPENT]
 
     missing = row_with(parity=Parity("not_checked", reason="not installed"))
     assert "`xbench backends`" in fixes(missing)[Code.PARITY_NOT_CHECKED]

@@ -52,7 +52,7 @@ def _single_launch(run: RunEvidence) -> Words:
     if run.launches != 1:
         return None
     text = "one launch: intervals leave out how launches differ, and are too narrow"
-    if run.spec.launches > 1:
+    if run.spec.most_launches > 1:
         return text, "Give it longer with --time-budget"
     return text, "Leave out --quick" if run.spec.quick else "Use --launches 5"
 
@@ -64,7 +64,7 @@ def _budget_spent(run: RunEvidence) -> Words:
         return None
     are = "interval is" if len(run.ratios) == 1 else "intervals are"
     text = f"{wide} of {len(run.ratios)} {are} wider than the {100 * target:.3g}% asked for"
-    if run.launches < run.spec.launches:
+    if run.spec.launches is None or run.launches < run.spec.launches:
         return text, "Give it longer with --time-budget"
     return text, f"Use more than --launches {run.spec.launches}, and a longer --time-budget"
 

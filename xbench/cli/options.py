@@ -58,7 +58,12 @@ Threads = Annotated[
 Precision = Annotated[str, Option(metavar="NAME", help="fp32; no other so far.")]
 Launches = Annotated[
     int | None,
-    Option(metavar="N", min=1, help=f"Most processes for one row. Default: {DEFAULT.launches}."),
+    Option(
+        metavar="N",
+        min=1,
+        help=f"Most processes for one row. Default: {DEFAULT.planned_launches}, and more while "
+        "intervals are wide and time is left.",
+    ),
 ]
 PrecisionTarget = Annotated[
     str,
