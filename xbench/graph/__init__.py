@@ -3,6 +3,7 @@
 ::
 
     read.py      a file or ModelProto → a light ModelProto and its weights, read once
+    mapped.py    a file without the weights in it, which stay where they are
     bind.py      the shapes asked for → types of the graph's inputs
     types.py     what ONNX's shape inference says of one node
     fold.py      the value of a node whose inputs are known
@@ -10,6 +11,7 @@
     functions.py operators that ONNX or the model defines by simpler ones
     flow.py      nodes that hold graphs: branches, loops
     evaluate.py  one pass over the nodes with all of these → plain.Graph
+    contrib/     types that operators outside ONNX give
     fusions/     patterns that exporters leave behind → single operators
 
 No framework is imported here: importers for several frameworks share it. Import

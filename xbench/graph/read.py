@@ -1,7 +1,7 @@
 """A model file, or a ModelProto, as a light ModelProto and its weights.
 
-Weights are read once: those in external files are mapped, not read, so that an importer's
-own copy is the only one in memory.
+Weights in files, the model's own or others, are mapped and not read, so that an importer's own
+copy is the only one in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xbench.errors import ModelError
+from xbench.graph.mapped import parse_light
 
 if TYPE_CHECKING:
     import onnx
@@ -31,11 +32,11 @@ def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, di
     """
     import onnx
 
-    folder = None
+    folder = own = None
     if not isinstance(model, onnx.ModelProto):
         path = Path(model)
-        model, folder = _parse(path), path.parent
-    weights = {one.name: tensor_array(one, folder) for one in model.graph.initializer}
+        model, folder, own = _parse(path), path.parent, path.resolve()
+    weights = {one.name: tensor_array(one, folder, own) for one in model.graph.initializer}
     for one in model.graph.sparse_initializer:
         weights[one.values.name] = densified(one)
     # What was parsed from a file goes with the last use of it here, and its weights with it.
@@ -46,8 +47,13 @@ def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, di
     return model, weights
 
 
-def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
-    """Return the array of a tensor; from an external file in ``folder`` it is mapped.
+def tensor_array(tensor: onnx.TensorProto, folder: Path | None, own: Path | None = None) -> Array:
+    """Return the array of a tensor; from an external file it is mapped.
+
+    Args:
+        tensor: The message.
+        folder: The folder that external files must lie in.
+        own: The model's own file, wherever it lies.
 
     Raises:
         ModelError: If the tensor's data is missing or malformed.
@@ -56,7 +62,7 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
     from onnx import numpy_helper
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return _external(tensor, folder)
+        return _external(tensor, folder, own)
     try:
         return np.asarray(numpy_helper.to_array(tensor))
     except (TypeError, ValueError) as error:
@@ -68,7 +74,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships none
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = parse_light(path) or onnx.load(path, load_external_data=False)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except (DecodeError, ValueError) as error:
@@ -112,13 +118,13 @@ def _fill(nodes: Iterable[onnx.NodeProto], folder: Path) -> None:
         held = [one.t for one in node.attribute if one.HasField("t")]
         for tensor in [*held, *(one for graph in inner for one in graph.initializer)]:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                array = np.asarray(_external(tensor, folder))
+                array = np.asarray(_external(tensor, folder, None))
                 tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
         for graph in inner:
             _fill(graph.node, folder)
 
 
-def _external(tensor: onnx.TensorProto, folder: Path | None) -> Array:
+def _external(tensor: onnx.TensorProto, folder: Path | None, own: Path | None) -> Array:
     from onnx import helper
 
     entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -128,14 +134,17 @@ def _external(tensor: onnx.TensorProto, folder: Path | None) -> Array:
             f"tensor {tensor.name!r} lies in {location!r}, but no folder is known",
             "Pass the model's path, or load its external data first",
         )
-    path = _inside(folder, location, tensor.name)
+    path = (
+        own if own and (folder / location).resolve() == own else _inside(folder, location, tensor)
+    )
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
     count = int(np.prod(tensor.dims, dtype=np.int64))
-    bits = dtype.itemsize * 8
     if dtype.name in ("int4", "uint4", "float4_e2m1fn", "int2", "uint2"):
         raise ModelError(f"tensor {tensor.name!r} is packed {dtype.name} in an external file")
-    offset = int(entries.get("offset", 0))
-    if path.stat().st_size < offset + count * bits // 8:
+    offset, needed = int(entries.get("offset", 0)), count * dtype.itemsize
+    if int(entries.get("length", needed)) < needed:
+        raise ModelError(f"tensor {tensor.name!r} is malformed: it has too little data")
+    if path.stat().st_size < offset + needed:
         raise ModelError(f"{path.name} ends before the data of tensor {tensor.name!r}")
     if count == 0:
         return np.zeros(tuple(tensor.dims), dtype)
@@ -143,12 +152,12 @@ def _external(tensor: onnx.TensorProto, folder: Path | None) -> Array:
     return np.memmap(path, dtype, mode="c", offset=offset, shape=tuple(tensor.dims))
 
 
-def _inside(folder: Path, location: str, tensor: str) -> Path:
+def _inside(folder: Path, location: str, tensor: onnx.TensorProto) -> Path:
     path = (folder / location).resolve()
     if not location or not path.is_relative_to(folder.resolve()):
-        raise ModelError(f"external data {location!r} of tensor {tensor!r} leaves its folder")
+        raise ModelError(f"external data {location!r} of tensor {tensor.name!r} leaves its folder")
     if not path.is_file():
-        raise ModelError(f"external data {location!r} of tensor {tensor!r} is missing")
+        raise ModelError(f"external data {location!r} of tensor {tensor.name!r} is missing")
     return path
 
 
