@@ -42,6 +42,8 @@ def _check(one: onnx.ValueInfoProto, shape: tuple[int, ...], symbols: dict[str, 
         return
     fits = len(shape) == len(tensor.shape.dim)
     for dim, length in zip(tensor.shape.dim, shape, strict=False):
+        if dim.dim_value < 0:
+            continue  # some models have open lengths so
         if dim.HasField("dim_value"):
             fits = fits and dim.dim_value == length
         elif dim.dim_param:

@@ -50,7 +50,7 @@ def widened(one: Type, other: Type) -> Type:
 def loosened(typed: onnx.TypeProto) -> onnx.TypeProto:
     """Return a type without symbols for lengths: values of that type may differ in them."""
     copy = onnx.TypeProto()
-    copy.CopyFrom(typed)
+    copy.CopyFrom(_opened(typed))
     kind = typed.WhichOneof("value")
     if kind == "tensor_type":
         for dim in copy.tensor_type.shape.dim:
@@ -64,7 +64,19 @@ def plain(typed: onnx.TypeProto) -> onnx.TypeProto:
     """Return a declared type as it can be trusted: elements of a sequence share no symbols."""
     if typed.WhichOneof("value") in ("sequence_type", "optional_type"):
         return loosened(typed)
-    return typed
+    return _opened(typed)
+
+
+def _opened(typed: onnx.TypeProto) -> onnx.TypeProto:
+    """Return a type whose negative lengths, as some models have them, are open ones."""
+    if not any(dim.dim_value < 0 for dim in typed.tensor_type.shape.dim):
+        return typed
+    copy = onnx.TypeProto()
+    copy.CopyFrom(typed)
+    for dim in copy.tensor_type.shape.dim:
+        if dim.dim_value < 0:
+            dim.ClearField("dim_value")
+    return copy
 
 
 def without_axis(typed: Type, axis: int) -> Type:

@@ -62,8 +62,9 @@ def _squeeze(_attributes: Mapping[str, Any], inputs: Sequence[Entries]) -> Entri
     return Entries(inputs[0].dims, True) if len(inputs[0].dims) == 1 else None
 
 
-def _unsqueeze(_attributes: Mapping[str, Any], inputs: Sequence[Entries]) -> Entries | None:
-    return Entries(inputs[0].dims) if inputs[0].scalar else None
+def _unsqueeze(attributes: Mapping[str, Any], inputs: Sequence[Entries]) -> Entries | None:
+    axes = inputs[1].dims if len(inputs) > 1 else attributes.get("axes", ())
+    return Entries(inputs[0].dims) if inputs[0].scalar and len(axes) == 1 else None
 
 
 def _slice(_attributes: Mapping[str, Any], inputs: Sequence[Entries]) -> Entries | None:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from xbench.graph.plain import Array
 
+Files = dict[Path, "Array"]
+"""Whole files that are mapped, by path: a map for each weight would hold as many files open."""
+
+_MOST_FILES = 256  # that are mapped: some models have a file for each of their weights
+
 
 def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """Return a model without its weights, and the weights by name.
@@ -36,24 +41,31 @@ def read_model(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, di
     if not isinstance(model, onnx.ModelProto):
         path = Path(model)
         model, folder, own = _parse(path), path.parent, path.resolve()
-    weights = {one.name: tensor_array(one, folder, own) for one in model.graph.initializer}
+    files: Files = {}
+    weights = {one.name: tensor_array(one, folder, own, files) for one in model.graph.initializer}
     for one in model.graph.sparse_initializer:
         weights[one.values.name] = densified(one)
     # What was parsed from a file goes with the last use of it here, and its weights with it.
     model = _without_weights(model)
     if folder is not None:
         for nodes in (model.graph.node, *(one.node for one in model.functions)):
-            _fill(nodes, folder)
+            _fill(nodes, folder, files)
     return model, weights
 
 
-def tensor_array(tensor: onnx.TensorProto, folder: Path | None, own: Path | None = None) -> Array:
+def tensor_array(
+    tensor: onnx.TensorProto,
+    folder: Path | None,
+    own: Path | None = None,
+    files: Files | None = None,
+) -> Array:
     """Return the array of a tensor; from an external file it is mapped.
 
     Args:
         tensor: The message.
         folder: The folder that external files must lie in.
         own: The model's own file, wherever it lies.
+        files: What is mapped already, which grows.
 
     Raises:
         ModelError: If the tensor's data is missing or malformed.
@@ -62,7 +74,7 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None, own: Path | None
     from onnx import numpy_helper
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return _external(tensor, folder, own)
+        return _external(tensor, folder, own, {} if files is None else files)
     try:
         return np.asarray(numpy_helper.to_array(tensor))
     except (TypeError, ValueError) as error:
@@ -106,7 +118,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return light
 
 
-def _fill(nodes: Iterable[onnx.NodeProto], folder: Path) -> None:
+def _fill(nodes: Iterable[onnx.NodeProto], folder: Path, files: Files) -> None:
     """Read what attributes and graphs within nodes keep in files: little, unlike weights."""
     import onnx
     from onnx import numpy_helper
@@ -118,13 +130,15 @@ def _fill(nodes: Iterable[onnx.NodeProto], folder: Path) -> None:
         held = [one.t for one in node.attribute if one.HasField("t")]
         for tensor in [*held, *(one for graph in inner for one in graph.initializer)]:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                array = np.asarray(_external(tensor, folder, None))
+                array = np.asarray(_external(tensor, folder, None, files))
                 tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
         for graph in inner:
-            _fill(graph.node, folder)
+            _fill(graph.node, folder, files)
 
 
-def _external(tensor: onnx.TensorProto, folder: Path | None, own: Path | None) -> Array:
+def _external(
+    tensor: onnx.TensorProto, folder: Path | None, own: Path | None, files: Files
+) -> Array:
     from onnx import helper
 
     entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -148,8 +162,24 @@ def _external(tensor: onnx.TensorProto, folder: Path | None, own: Path | None) -
         raise ModelError(f"{path.name} ends before the data of tensor {tensor.name!r}")
     if count == 0:
         return np.zeros(tuple(tensor.dims), dtype)
-    # Copy on write: the array can be handed on as writable, and the file never changes.
-    return np.memmap(path, dtype, mode="c", offset=offset, shape=tuple(tensor.dims))
+    return _stretch(path, offset, needed, files).view(dtype).reshape(tuple(tensor.dims))
+
+
+def _stretch(path: Path, offset: int, length: int, files: Files) -> Array:
+    """Return bytes of a file: a part of its map, which all its tensors share."""
+    if path not in files and len(files) >= _MOST_FILES:
+        return np.fromfile(path, np.uint8, length, offset=offset)
+    if path not in files:
+        files[path] = _map(path)
+    return files[path][offset : offset + length]
+
+
+def _map(path: Path) -> Array:
+    try:
+        # Copy on write: the array can be handed on as writable, and the file never changes.
+        return np.memmap(path, np.uint8, mode="c")
+    except OSError:  # memory for as many copies may not be promised
+        return np.memmap(path, np.uint8, mode="r")
 
 
 def _inside(folder: Path, location: str, tensor: onnx.TensorProto) -> Path:

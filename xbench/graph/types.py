@@ -16,8 +16,12 @@ from xbench.graph.read import tensor_array
 _DATA_LIMIT = 1024
 """Most elements of a constant that inference is shown; it reads shapes, axes and the like."""
 
-_STRICT = frozenset({"Range"})
-"""Operators for which inference rejects what runs: ONNX itself gives `Range` vectors of one."""
+_STRICT = frozenset({"Range", "Resize", "StringNormalizer"})
+"""Operators for which inference rejects what runs, and whose results are of their input's type.
+
+ONNX itself gives `Range` vectors of one; an open number of sizes is taken for none by `Resize`,
+and open lengths for zero by `StringNormalizer`.
+"""
 
 
 def schema_of(node: onnx.NodeProto, opsets: Mapping[str, int]) -> defs.OpSchema | None:
@@ -77,6 +81,7 @@ def infer(
         for name in node.input
         if name in constants and constants[name].size <= _DATA_LIMIT
     }
+    node = _from_front(node, schema, known)
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
         found = shape_inference.infer_node_outputs(
@@ -86,10 +91,26 @@ def infer(
         return {}  # inference has no words for some types, such as maps
     except (checker.ValidationError, shape_inference.InferenceError, RuntimeError) as error:
         if node.op_type in _STRICT:
-            return {}
+            kind = known[node.input[0]].tensor_type.elem_type
+            return {node.output[0]: helper.make_tensor_type_proto(kind, None)}
         text = str(error).strip().splitlines()[0]
         raise ModelError(f"node {node.name!r} ({node.op_type}) does not fit: {text}") from error
     return {name: typed for name, typed in found.items() if tells(typed)}
+
+
+def _from_front(
+    node: onnx.NodeProto, schema: defs.OpSchema, known: Mapping[str, onnx.TypeProto]
+) -> onnx.NodeProto:
+    """Return a node whose axes count from the front: of others early inference loses track."""
+    if schema.name not in ("Squeeze", "Unsqueeze") or schema.since_version >= 11:
+        return node
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    for axes in (one.ints for one in copy.attribute if one.name == "axes"):
+        rank = len(known[node.input[0]].tensor_type.shape.dim)
+        rank += len(axes) if schema.name == "Unsqueeze" else 0
+        axes[:] = [axis + rank if axis < 0 else axis for axis in axes]
+    return copy
 
 
 def tells(typed: onnx.TypeProto) -> bool:

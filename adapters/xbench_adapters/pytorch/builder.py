@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xbench.graph.plain import Array, Graph, Node
 
 Argument = torch.fx.Node | float | int
+
+Numbers = list[int] | torch.fx.Node
+"""Whole numbers that are known, or a node that gives their list when a module runs."""
+
 Held = dict[tuple[Any, ...], tuple["Array", nn.Parameter]]
 """Parameters made so far, by the place of the weight in memory."""
 
@@ -136,7 +140,7 @@ class Builder:
             self._made[name] = self._constant(name, array)
         return self._made[name]
 
-    def numbers(self, name: str) -> list[int] | torch.fx.Node:
+    def numbers(self, name: str) -> Numbers:
         """Return whole numbers: those of a constant, or a node that gives their list."""
         array = self.constant(name)
         if array is not None:
@@ -240,6 +244,8 @@ class Builder:
         stem = re.sub(r"\W+", "_", name).strip("_") or "value"
         if stem[0].isdigit() or keyword.iskeyword(stem) or hasattr(nn.Module, stem):
             stem = f"_{stem}"
+        elif hasattr(torch.fx.GraphModule, stem) or stem == "meta":
+            stem = f"{stem}_"
         target, count = stem, 1
         while target in self._targets or hasattr(self.root, target):
             target, count = f"{stem}_{count}", count + 1

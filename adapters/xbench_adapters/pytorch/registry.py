@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 from xbench.errors import UnsupportedNodeError
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 LATEST = 28
 """The newest operator set that the lowerings were written and tested for."""
+
+MICROSOFT = "com.microsoft"
+"""The domain of the operators that ONNX Runtime's optimisers and quantiser write."""
+
+ML = "ai.onnx.ml"
+"""The domain of ONNX's operators on features, labels and trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,11 @@ def lowering(
 
 @cache
 def _load() -> dict[tuple[str, str], list[Entry]]:
-    """Return the table, after every family of operators in ``lower`` has registered its own."""
+    """Return the table, after every module in ``lower`` and below has registered its operators."""
     from xbench_adapters.pytorch import lower
 
-    for family in iter_modules(lower.__path__):
-        import_module(f"{lower.__name__}.{family.name}")
+    for module in walk_packages(lower.__path__, f"{lower.__name__}."):
+        import_module(module.name)
     return _TABLE
 
 

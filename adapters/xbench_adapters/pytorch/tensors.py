@@ -49,6 +49,9 @@ _HELD = {
 DTYPES: dict[str, torch.dtype] = {**_NUMPY_HAS, **_BITS, **_HELD}
 """The type that holds elements of each ONNX type; text has none and stays a NumPy array."""
 
+FLOATS = {1: torch.float32, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16}
+"""The types that nodes may ask to be computed in, by ONNX's numbers for them."""
+
 
 def torch_dtype(dtype: np.dtype[Any] | None) -> torch.dtype | None:
     """Return the type that holds elements of ``dtype``, or None where there is none."""

@@ -1,20 +1,48 @@
-"""Small ONNX models for the tests of the importer, and what ONNX Runtime says of them."""
+"""Small ONNX models for the tests of the importer, and checks against what others say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from xbench_adapters.pytorch import import_onnx
+from xbench_adapters.pytorch.tensors import tensor_of
 
 Arrays = Mapping[str, Any]
 """Arrays by name; a NumPy scalar is one of no dimensions."""
+
+few = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,  # the same cases each time: a failure can be looked at
+    suppress_health_check=[HealthCheck.filter_too_much],
+)
+
+WAYS = ["known", "fed", "open"]
+"""Whether shapes, axes and the like are constants, inputs, or inputs beside open lengths."""
+
+ways = st.sampled_from(WAYS)
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Return seeded normal floats."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def ints(*values: int) -> np.ndarray[Any, Any]:
+    return np.array(values, np.int64)
+
+
+# Models
 
 
 def model(
@@ -37,7 +65,42 @@ def model(
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [numpy_helper.from_array(np.asarray(one), name) for name, one in (weights or {}).items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    others = sorted({one.domain for one in nodes} - {""})
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(one, 1) for one in others)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def opened(
+    whole: onnx.ModelProto, names: Container[str] | None = None, *, ranks: bool = True
+) -> onnx.ModelProto:
+    """Return a copy of a model of whose inputs no length is known, or not even the rank.
+
+    Args:
+        whole: The model.
+        names: Which inputs; None for all.
+        ranks: Whether ranks are known.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(whole)
+    for one in copy.graph.input:
+        if names is not None and one.name not in names:
+            continue
+        for place, dim in enumerate(one.type.tensor_type.shape.dim):
+            dim.dim_param = f"{one.name}_{place}"
+        if not ranks:
+            one.type.tensor_type.ClearField("shape")
+    return copy
+
+
+def built(
+    one: onnx.NodeProto, feeds: Arrays, opset: int = 20, *, ranks: bool = True, lengths: bool = True
+) -> onnx.ModelProto:
+    """Return a model of one node, all of whose inputs are given at run time."""
+    whole = model([one], feeds, one.output, opset=opset)
+    return whole if ranks and lengths else opened(whole, ranks=ranks)
+
+
+# What they give
 
 
 def onnxruntime_says(whole: onnx.ModelProto, feeds: Arrays) -> list[Any]:
@@ -53,10 +116,52 @@ def onnxruntime_says(whole: onnx.ModelProto, feeds: Arrays) -> list[Any]:
     return found
 
 
+def reference_says(whole: onnx.ModelProto, feeds: Arrays) -> list[Any]:
+    """Return the outputs that ONNX's reference computes."""
+    return list(ReferenceEvaluator(whole).run(None, dict(feeds)))
+
+
 def run(module: torch.fx.GraphModule, feeds: Arrays) -> list[Any]:
     """Return the outputs that an imported module computes, as arrays."""
     with torch.inference_mode():
         return [one.numpy() for one in module(*(torch.from_numpy(a) for a in feeds.values()))]
+
+
+def ran(whole: onnx.ModelProto, *feeds: Any) -> Any:
+    """Return the outputs of an imported model, as tensors; its inputs may be of any type."""
+    given = [one if one.dtype == object else tensor_of(one) for one in map(np.asarray, feeds)]
+    with torch.inference_mode():
+        return import_onnx(whole)(*given)
+
+
+def said(nodes: list[onnx.NodeProto], feeds: dict[str, Any], opset: int = 20) -> Any:
+    """Return the one output of a model that is given all of its feeds at run time."""
+    (found,) = ran(model(nodes, feeds, [nodes[-1].output[0]], opset=opset), *feeds.values())
+    return found
+
+
+def given_by(one: onnx.NodeProto, feeds: Arrays, opset: int = 20, **openness: bool) -> list[Any]:
+    """Return what an imported node gives, as arrays, bfloat16 as float32; see `built`."""
+    found = ran(built(one, feeds, opset, **openness), *feeds.values())
+    return [(each.float() if each.dtype == torch.bfloat16 else each).numpy() for each in found]
+
+
+# Checks
+
+
+def same(found: Any, wanted: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+    """Check that an array has the type, shape and values that are wanted."""
+    wanted = np.asarray(wanted)
+    assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=atol)
+
+
+def close(
+    found: Sequence[Any], wanted: Sequence[Any], rtol: float = 1e-4, atol: float = 1e-5
+) -> None:
+    """Check that arrays are those wanted."""
+    for have, want in zip(found, wanted, strict=True):
+        same(have, want, rtol, atol)
 
 
 def agree(
@@ -69,16 +174,41 @@ def agree(
     rtol: float = 1e-4,
     atol: float = 1e-5,
 ) -> torch.fx.GraphModule:
-    """Return the imported module, after both gave the same outputs."""
+    """Return the imported module, after ONNX Runtime gave the same outputs."""
     whole = model(nodes, feeds, outputs, weights, opset)
     wanted = onnxruntime_says(whole, feeds)
     module = import_onnx(whole)
-    for want, have in zip(wanted, run(module, feeds), strict=True):
-        assert (have.dtype, have.shape) == (want.dtype, want.shape)
-        np.testing.assert_allclose(have, want, rtol=rtol, atol=atol)
+    close(run(module, feeds), wanted, rtol, atol)
     return module
 
 
-def normal(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """Return seeded normal floats."""
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+def agree_as(
+    nodes: Sequence[onnx.NodeProto],
+    feeds: Arrays,
+    rest: Arrays,
+    outputs: Sequence[str] = ("y",),
+    *,
+    way: str = "known",
+    opset: int = 20,
+    reference: bool = False,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> None:
+    """Check outputs against ONNX Runtime's, or those of ONNX's reference.
+
+    Args:
+        nodes: The computation.
+        feeds: Inputs of every run.
+        rest: Inputs that are constants where the way is ``known``.
+        outputs: What to compare.
+        way: One of `WAYS`.
+        opset: The operator set.
+        reference: Whether ONNX's reference tells, where ONNX Runtime has no such operator.
+        rtol: As in NumPy.
+        atol: As in NumPy.
+    """
+    given = dict(feeds) if way == "known" else {**feeds, **rest}
+    whole = model(nodes, given, outputs, rest if way == "known" else None, opset)
+    whole = opened(whole, feeds) if way == "open" else whole
+    wanted = reference_says(whole, given) if reference else onnxruntime_says(whole, given)
+    close(run(import_onnx(whole), given), wanted, rtol, atol)

@@ -1,40 +1,28 @@
-"""Small models of one of ONNX Runtime's own operators, for the tests of the importer."""
+"""Checks of ONNX Runtime's own operators, for the tests of the importer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import Arrays, model, onnxruntime_says, run
-from tests.adapters.pytorch.test_attention import opened
+from tests.adapters.pytorch.graphs import Arrays, close, model, onnxruntime_says, opened, run
 from xbench.graph.evaluate import evaluate
 from xbench_adapters.pytorch import import_onnx
 
-DOMAIN = "com.microsoft"
-
 
 def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Any:
-    return helper.make_node(operator, inputs, outputs, domain=DOMAIN, **attributes)
+    return helper.make_node(operator, inputs, outputs, domain="com.microsoft", **attributes)
 
 
 def whole(
     one: onnx.NodeProto, feeds: Arrays, weights: Arrays | None = None, opset: int = 20
 ) -> onnx.ModelProto:
     """Return the model of a node, its outputs wanted."""
-    made = model([one], feeds, [name for name in one.output if name], weights, opset)
-    made.opset_import.append(helper.make_opsetid(DOMAIN, 1))
-    return made
-
-
-def close(found: Sequence[Any], wanted: Sequence[Any], rtol: float = 1e-4) -> None:
-    for have, want in zip(found, wanted, strict=True):
-        assert (have.dtype, have.shape) == (want.dtype, want.shape)
-        np.testing.assert_allclose(have, want, rtol=rtol, atol=1e-5)
+    return model([one], feeds, [name for name in one.output if name], weights, opset)
 
 
 def agrees(

@@ -12,12 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
-from tests.adapters.pytorch.single import built, given_by, same
+from tests.adapters.pytorch.graphs import (
+    built,
+    few,
+    given_by,
+    model,
+    normal,
+    onnxruntime_says,
+    same,
+)
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
-few = settings(max_examples=25, deadline=None, derandomize=True)
 node = helper.make_node
 
 

@@ -10,33 +10,28 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
-from onnx.reference import ReferenceEvaluator
 
-from tests.adapters.pytorch.graphs import Arrays, model, normal, run
+from tests.adapters.pytorch.graphs import (
+    Arrays,
+    close,
+    few,
+    model,
+    normal,
+    opened,
+    reference_says,
+    run,
+)
 from xbench_adapters.pytorch import import_onnx
 
-few = settings(max_examples=25, deadline=None, derandomize=True)
 node = helper.make_node
-
-
-def opened(whole: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with the lengths of its inputs open."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(whole)
-    for one in copy.graph.input:
-        for place, dim in enumerate(one.type.tensor_type.shape.dim):
-            dim.dim_param = f"{one.name}_{place}"
-    return copy
 
 
 def agrees(whole: onnx.ModelProto, feeds: Arrays) -> torch.fx.GraphModule:
     """Return the module imported with all lengths known; with open ones it did the same."""
-    wanted = ReferenceEvaluator(whole).run(None, dict(feeds))
+    wanted = reference_says(whole, feeds)
     module = import_onnx(whole)
-    for one in (module, import_onnx(opened(whole))):
-        for have, want in zip(run(one, feeds), wanted, strict=True):
-            assert (have.dtype, have.shape) == (want.dtype, want.shape)
-            np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+    close(run(module, feeds), wanted)
+    close(run(import_onnx(opened(whole)), feeds), wanted)
     return module
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
-from tests.adapters.pytorch.told import node, ran, said
+from tests.adapters.pytorch.graphs import model, normal, ran, said
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
+
+node = helper.make_node
 
 
 @pytest.mark.parametrize(("ratio", "training"), [(0.5, False), (0.0, True)])

@@ -9,14 +9,12 @@ import onnx
 import onnx.parser
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.adapters.pytorch.graphs import normal, onnxruntime_says
+from tests.adapters.pytorch.graphs import few, normal, onnxruntime_says
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
-
-few = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def parsed(body: str, opset: int = 20) -> onnx.ModelProto:

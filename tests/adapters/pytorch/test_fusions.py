@@ -139,6 +139,32 @@ def test_a_mask_that_widens_the_scores_is_not_fused() -> None:
     assert fused(module) == {}
 
 
+@pytest.mark.parametrize("shape", [(5, 5), (5,), (1, 1, 1, 5), ()])
+def test_a_known_mask_may_have_fewer_axes_than_the_scores(shape: tuple[int, ...]) -> None:
+    agree(attention(masked=True), FEEDS, ["y"], WEIGHTS | {"m": normal(*shape)})
+
+
+def test_keys_whose_axes_are_reversed_are_turned_back() -> None:
+    """Without perm, Transpose reverses all axes, and not the last two alone."""
+    nodes = attention()
+    nodes[0] = node("Transpose", ["k"], ["kt"])
+    feeds = {"q": normal(4, 4, 4), "k": normal(4, 4, 4, seed=1), "v": normal(4, 4, 4, seed=2)}
+    assert fused(agree(nodes, feeds, ["y"], WEIGHTS)) == {"attention": 1}
+
+
+def test_numbers_that_add_axes_are_not_fused() -> None:
+    gelu = [
+        node("Mul", ["x", "half"], ["g"]),
+        node("Div", ["x", "root2"], ["a"]),
+        node("Erf", ["a"], ["b"]),
+        node("Add", ["b", "one"], ["c"]),
+        node("Mul", ["g", "c"], ["y"]),
+    ]
+    assert fused(agree(gelu, {"x": normal(3)}, ["y"], NUMBERS)) == {"gelu": 1}
+    others = NUMBERS | {"half": np.full((1, 1), 0.5, np.float32)}
+    assert fused(agree(gelu, {"x": normal(3)}, ["y"], others)) == {}
+
+
 ERF = [
     node("Div", ["x", "root2"], ["a"]),
     node("Erf", ["a"], ["b"]),
@@ -254,6 +280,19 @@ def test_linear_layers_are_recognised() -> None:
     (layer,) = module.children()
     assert all(one.is_contiguous() for one in layer.parameters())
     assert fused(agree(nodes, {"x": normal(2, 3, 4)}, ["y"], weights | {"b": normal(3, 1)})) == {}
+
+
+def test_a_bias_that_lies_along_the_rows_is_no_layers_bias() -> None:
+    """Until version 7 the second operand could lie at any axis."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["p"]),
+        node("Add", ["p", "b"], ["y"], broadcast=1, axis=0),
+    ]
+    weights, feeds = {"w": normal(3, 3), "b": normal(3)}, {"x": normal(3, 3, seed=1)}
+    whole = model(nodes, feeds, ["y"], weights, 6)
+    (found,) = run(import_onnx(whole), feeds)
+    wanted = feeds["x"] @ weights["w"] + weights["b"][:, None]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_swish_and_its_hard_form_are_recognised() -> None:

@@ -11,12 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
+from tests.adapters.pytorch.graphs import few, model, normal, onnxruntime_says
 from tests.adapters.pytorch.microsoft import agrees, node, whole
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
-
-few = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def gelu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -11,13 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says, run
-from tests.adapters.pytorch.microsoft import DOMAIN, agrees, close, node, whole
-from tests.adapters.pytorch.test_attention import functions, opened
+from tests.adapters.pytorch.graphs import close, few, model, normal, onnxruntime_says, opened, run
+from tests.adapters.pytorch.microsoft import agrees, node, whole
+from tests.adapters.pytorch.test_attention import functions
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
-
-few = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def padding(kind: str, batch: int, queries: int, keys: int) -> Any:
@@ -324,6 +322,5 @@ def test_types_of_these_operators_are_known_to_those_after_them() -> None:
     attention = node("Attention", ["x", "w"], ["y"], num_heads=2)
     after = helper.make_node("Softmax", ["y"], ["z"], axis=2)
     made = model([attention, after], {"x": normal(2, 5, 8)}, ["z"], {"w": normal(8, 24)})
-    made.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     feeds = {"x": normal(2, 5, 8)}
     close(run(import_onnx(made), feeds), onnxruntime_says(made, feeds))

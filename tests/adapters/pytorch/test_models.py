@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.adapters.pytorch.graphs import normal
+from tests.adapters.pytorch.graphs import model, normal, run
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
@@ -224,3 +224,15 @@ def test_weights_are_held_as_pytorch_holds_its_own() -> None:
         assert parameter.is_contiguous()
         assert parameter.data_ptr() % 64 == 0
         assert np.isfinite(parameter.numpy()).all()
+
+
+@pytest.mark.parametrize("name", ["graph", "code", "meta", "forward", "training", "class", "0.w"])
+def test_weights_may_have_any_name(name: str) -> None:
+    """Modules have attributes of their own, which a weight must not take the place of."""
+    nodes = [onnx.helper.make_node("Add", ["x", name], ["y"], name="recompile")]
+    nodes.append(onnx.helper.make_node("Gemm", ["y", "w"], ["z"], name="graph"))
+    whole = model(nodes, {"x": normal(2, 3)}, ["z"], {name: normal(3), "w": normal(3, 4)})
+    module = import_onnx(whole)
+    (found,) = run(module, {"x": normal(2, 3)})
+    np.testing.assert_allclose(found, (normal(2, 3) + normal(3)) @ normal(3, 4), atol=1e-5)
+    assert module.meta["xbench"]["nodes"] == 2

@@ -6,20 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import agree, model, normal, run
+from tests.adapters.pytorch.graphs import agree, few, model, normal, run
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
-few = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,  # the same cases each time: a failure can be looked at
-    suppress_health_check=[HealthCheck.filter_too_much],
-)
 node = helper.make_node
 counts = st.integers(1, 3)
 
@@ -329,7 +323,7 @@ def test_recurrent_networks(operator: str, direction: str, started: bool) -> Non
     ("one", "weights", "detail"),
     [
         (node("NoSuch", ["x"], ["y"], domain="elsewhere"), {}, "no PyTorch lowering"),
-        (node("Conv", ["x", "w"], ["y"], domain="com.microsoft.nchwc"), {"w": (1, 1, 1)}, "EXTENDED"),
+        (node("Conv", ["x", "w"], ["y"], domain="com.microsoft.nchwc"), {"w": (1,)}, "EXTENDED"),
         (node("Bernoulli", ["x"], ["y"]), {}, "at random"),
     ],
 )  # fmt: skip

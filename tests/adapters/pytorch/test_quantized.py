@@ -13,10 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from onnx.reference import ReferenceEvaluator
 
-from tests.adapters.pytorch.graphs import Arrays, model, onnxruntime_says
-from tests.adapters.pytorch.test_operators import few, windows
+from tests.adapters.pytorch.graphs import Arrays, few, model, onnxruntime_says, ran, reference_says
+from tests.adapters.pytorch.test_operators import windows
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 from xbench_adapters.pytorch.tensors import tensor_of
@@ -47,14 +46,6 @@ def halves(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
     return (drawn / 2).astype(np.float32)
 
 
-def imported(whole_model: onnx.ModelProto, feeds: Arrays) -> list[torch.Tensor]:
-    """Return the outputs that the imported model computes."""
-    module = import_onnx(whole_model)
-    with torch.inference_mode():
-        found = module(*(tensor_of(np.asarray(one)) for one in feeds.values()))
-    return list(found)
-
-
 def same(
     nodes: Sequence[onnx.NodeProto],
     feeds: Arrays,
@@ -80,9 +71,8 @@ def same(
     """
     feeds = {name: np.asarray(one) for name, one in feeds.items()}
     made = model(nodes, feeds, outputs, weights, opset)
-    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     wanted = onnxruntime_says(made, feeds)
-    for want, have in zip(wanted, imported(made, feeds), strict=True):
+    for want, have in zip(wanted, ran(made, *feeds.values()), strict=True):
         array = have.numpy()
         assert (array.dtype, array.shape) == (want.dtype, want.shape)
         if want.dtype.kind in "iu":
@@ -99,8 +89,8 @@ def as_reference(
     made = model(nodes, feeds, ["y"], weights, opset)
     made.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", dtype, None))
     with np.errstate(all="ignore"):
-        (want,) = ReferenceEvaluator(made).run(None, dict(feeds))
-    (have,) = imported(made, feeds)
+        (want,) = reference_says(made, feeds)
+    (have,) = ran(made, *feeds.values())
     expected = tensor_of(np.asarray(want))
     assert have.dtype == expected.dtype
     torch.testing.assert_close(have.double(), expected.double(), rtol=0, atol=0, equal_nan=True)
@@ -275,11 +265,9 @@ def test_sums_beyond_what_float32_holds_are_exact(terms: int, known: bool) -> No
     a = np.full((1, terms), 255, np.uint8)
     a[0, 0] = 254
     b = {"b": np.full((terms, 1), 255, np.uint8)}
-    made = model(
-        [node("MatMulInteger", ["a", "b"], ["y"])],
-        {"a": a} if known else {"a": a} | b, ["y"], b if known else None,
-    )  # fmt: skip
-    (found,) = imported(made, {"a": a} if known else {"a": a} | b)
+    feeds = {"a": a} if known else {"a": a} | b
+    made = model([node("MatMulInteger", ["a", "b"], ["y"])], feeds, ["y"], b if known else None)
+    (found,) = ran(made, *feeds.values())
     exact = int(a.astype(np.int64).sum()) * 255
     assert int(found) == (exact + 2**31) % 2**32 - 2**31
 
@@ -288,7 +276,7 @@ def test_zero_points_by_row() -> None:
     a, zero = whole(np.uint8, 3, 4), np.array([1, 200, 7], np.uint8)
     feeds = {"a": a, "b": whole(np.int8, 4, 2), "z": zero}
     made = model([node("MatMulInteger", ["a", "b", "z"], ["y"])], feeds, ["y"])
-    (found,) = imported(made, feeds)
+    (found,) = ran(made, *feeds.values())
     want = (a.astype(np.int32) - zero[:, None]) @ feeds["b"].astype(np.int32)
     np.testing.assert_array_equal(found.numpy(), want)
 

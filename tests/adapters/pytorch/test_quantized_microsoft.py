@@ -9,20 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
-from tests.adapters.pytorch.test_operators import few, windows
-from tests.adapters.pytorch.test_quantized import bytes_, imported, same, small, whole
-
-
-def node(operator: str, inputs: list[str], outputs: list[str], **given: Any) -> onnx.NodeProto:
-    """Return a node of ONNX Runtime's own domain."""
-    return helper.make_node(operator, inputs, outputs, domain="com.microsoft", **given)
+from tests.adapters.pytorch.graphs import few, model, normal, ran
+from tests.adapters.pytorch.microsoft import node
+from tests.adapters.pytorch.test_operators import windows
+from tests.adapters.pytorch.test_quantized import bytes_, same, small, whole
 
 
 def scales(dtype: Any, names: str, result: float = 0.9) -> dict[str, Any]:
@@ -115,7 +109,7 @@ def test_means_over_axes(dtype: Any, axes: list[int], keeps: int) -> None:
     given = scales(dtype, "xy", 0.01)
     made = node("QLinearReduceMean", ["x", *given], ["y"], axes=axes, keepdims=keeps)
     whole_model = model([made], {"x": whole(dtype, 2, 6, 7)}, ["y"], given)
-    (found,) = imported(whole_model, {"x": whole(dtype, 2, 6, 7)})
+    (found,) = ran(whole_model, whole(dtype, 2, 6, 7))
     zeros = [float(given[name]) for name in ("xz", "yz")]
     means = (whole(dtype, 2, 6, 7).astype(np.float32) - zeros[0]).mean(
         tuple(axes), keepdims=keeps > 0
@@ -221,6 +215,6 @@ def test_products_of_elements_in_32_bits() -> None:
     feeds = {"a": whole(np.uint8, 3, 40), "b": whole(np.uint8, 40, seed=1)}
     given = {"az": np.uint8(3), "bz": np.uint8(250)}
     made = model([node("MulInteger", ["a", "az", "b", "bz"], ["y"])], feeds, ["y"], given)
-    (found,) = imported(made, feeds)
+    (found,) = ran(made, *feeds.values())
     want = (feeds["a"].astype(np.int32) - 3) * (feeds["b"].astype(np.int32) - 250)
     np.testing.assert_array_equal(found.numpy(), want)

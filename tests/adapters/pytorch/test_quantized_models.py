@@ -14,10 +14,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
-from tests.adapters.pytorch.test_operators import few
-from tests.adapters.pytorch.test_quantized import imported, same, small, whole
-from tests.adapters.pytorch.test_quantized_microsoft import node
+from tests.adapters.pytorch.graphs import few, model, normal, onnxruntime_says, ran
+from tests.adapters.pytorch.microsoft import node
+from tests.adapters.pytorch.test_quantized import same, small, whole
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
@@ -218,7 +217,7 @@ def quantised(folder: Path, kind: str, *, by_channel: bool) -> Path:
 def agrees(made: onnx.ModelProto) -> None:
     """Assert that a network gives, and exports to, what ONNX Runtime computes."""
     (want,) = onnxruntime_says(made, FEEDS)
-    (have,) = imported(made, FEEDS)
+    (have,) = ran(made, *FEEDS.values())
     np.testing.assert_allclose(have.numpy(), want, atol=2 / 255)
     x = torch.from_numpy(FEEDS["x"])
     exported = torch.export.export(import_onnx(made), (x,))
@@ -253,4 +252,4 @@ def test_lengths_may_be_open(tmp_path: Path) -> None:
     made.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "n0"
     feeds = {"x": normal(3, 3, 10, 8)}
     (want,) = onnxruntime_says(made, feeds)
-    np.testing.assert_allclose(imported(made, feeds)[0].numpy(), want, atol=2 / 255)
+    np.testing.assert_allclose(ran(made, *feeds.values())[0].numpy(), want, atol=2 / 255)

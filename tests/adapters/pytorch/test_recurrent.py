@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import agree, model, normal, onnxruntime_says, run
+from tests.adapters.pytorch.graphs import agree, close, few, model, normal, onnxruntime_says, run
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
-few = settings(max_examples=25, deadline=None, derandomize=True)
 node = helper.make_node
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 ACTIVATIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
@@ -146,8 +145,7 @@ def test_steps_and_batch_may_be_open(operator: str, direction: str, variant: int
     module = import_onnx(whole)
     for steps, batch in ((5, 2), (1, 3)):
         fed = {"x": normal(steps, batch, 3)}
-        for have, want in zip(run(module, fed), onnxruntime_says(whole, fed), strict=True):
-            np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+        close(run(module, fed), onnxruntime_says(whole, fed))
 
 
 @pytest.mark.parametrize("operator", ["LSTM", "GRU", "RNN"])
@@ -157,9 +155,7 @@ def test_sequence_lengths_may_differ_from_run_to_run(operator: str) -> None:
     module = agree([one], arrays, outputs)
     for lengths in ([1, 4], [5, 5], [2, 2]):
         feeds = arrays | {"lens": np.array(lengths, np.int32)}
-        wanted = onnxruntime_says(model([one], feeds, outputs), feeds)
-        for have, want in zip(run(module, feeds), wanted, strict=True):
-            np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+        close(run(module, feeds), onnxruntime_says(model([one], feeds, outputs), feeds))
 
 
 @pytest.mark.parametrize("operator", ["LSTM", "GRU"])
@@ -176,9 +172,7 @@ def test_the_first_version_is_the_same_network(operator: str) -> None:
     arrays = tensors(operator, "forward", ["b"])
     one, outputs = network(operator, arrays)
     wanted = onnxruntime_says(model([one], arrays, outputs, opset=7), arrays)
-    found = run(import_onnx(model([one], arrays, outputs, opset=1)), arrays)
-    for have, want in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+    close(run(import_onnx(model([one], arrays, outputs, opset=1)), arrays), wanted)
 
 
 @pytest.mark.parametrize("operator", ["LSTM", "GRU", "RNN"])
@@ -234,9 +228,7 @@ def test_half_and_double_floats_keep_their_type() -> None:
             name: array if name == "lens" else array.astype(dtype) for name, array in arrays.items()
         }
         found = run(import_onnx(model([one], cast, outputs)), cast)
-        for have, want in zip(found, wanted, strict=True):
-            assert have.dtype == dtype
-            np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance)
+        close(found, [want.astype(dtype) for want in wanted], tolerance, tolerance)
 
 
 def test_outputs_that_nobody_wants_are_not_asked_for() -> None:

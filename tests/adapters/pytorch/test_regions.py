@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
-from tests.adapters.pytorch.ways import WAYS, agrees, few, ways
+from tests.adapters.pytorch.graphs import WAYS, agree_as, few, model, normal, ways
 from xbench_adapters.pytorch import import_onnx
 
 node = helper.make_node
@@ -37,15 +36,15 @@ def test_sampling_on_grids(mode: str, padding: str, aligned: bool, axes: int, kn
         mode=mode, padding_mode=padding, align_corners=int(aligned),
     )  # fmt: skip
     if (mode, padding) != ("cubic", "border"):  # where no runtime does as the reference
-        agrees([sample], feeds, {}, way="known" if known else "open", reference=True)
+        agree_as([sample], feeds, {}, way="known" if known else "open", reference=True)
     if axes == 2 or (axes == 3 and mode != "cubic"):
-        agrees([sample], feeds, {}, way="known" if known else "open")
+        agree_as([sample], feeds, {}, way="known" if known else "open")
 
 
 def test_sampling_whole_elements() -> None:
     feeds = {"x": np.arange(24).reshape(1, 2, 3, 4), "g": normal(1, 5, 5, 2)}
     sample = node("GridSample", ["x", "g"], ["y"], mode="nearest")
-    agrees([sample], feeds, {}, reference=True)
+    agree_as([sample], feeds, {}, reference=True)
 
 
 @pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 3, 4, 5, 2)])
@@ -55,7 +54,7 @@ def test_grids_of_affine_maps(size: tuple[int, ...], aligned: int, way: str) -> 
     axes = len(size) - 2
     feeds, rest = {"t": normal(2, axes, axes + 1)}, {"n": np.array(size)}
     grid = node("AffineGrid", ["t", "n"], ["y"], align_corners=aligned)
-    agrees([grid], feeds, rest, way=way)
+    agree_as([grid], feeds, rest, way=way)
 
 
 REGIONS = np.array(
@@ -81,13 +80,13 @@ def test_pooling_regions_between_elements(
         "RoiAlign", ["x", "r", "b"], ["y"],
         output_height=2, output_width=3, coordinate_transformation_mode=places, **attributes,
     )  # fmt: skip
-    agrees([pool], feeds, rest, way="open" if fed else "known")
+    agree_as([pool], feeds, rest, way="open" if fed else "known")
 
 
 def test_pooling_regions_before_shifts_were_known() -> None:
     feeds, rest = {"x": normal(2, 3, 8, 6)}, {"r": REGIONS, "b": np.array([0, 1, 1, 0, 1])}
     pool = node("RoiAlign", ["x", "r", "b"], ["y"], output_height=2, output_width=2)
-    agrees([pool], feeds, rest, opset=10)
+    agree_as([pool], feeds, rest, opset=10)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
@@ -96,7 +95,7 @@ def test_pooling_regions_of_elements(scale: float, way: str) -> None:
     images = np.array([[0], [1], [1], [0], [1]], np.float32)
     feeds, rest = {"x": normal(2, 3, 8, 6)}, {"r": np.concatenate([images, REGIONS], 1)}
     pool = node("MaxRoiPool", ["x", "r"], ["y"], pooled_shape=[2, 3], spatial_scale=scale)
-    agrees([pool], feeds, rest, way=way)
+    agree_as([pool], feeds, rest, way=way)
 
 
 @given(
@@ -118,7 +117,7 @@ def test_boxes_that_overlap_better_ones_are_left_out(
         rest["s"] = np.array([least], np.float32)
     feeds = {"b": boxes, "p": scores}
     choose = node("NonMaxSuppression", [*feeds, *rest], ["y"], center_point_box=int(centred))
-    agrees([choose], feeds, rest, way=way)
+    agree_as([choose], feeds, rest, way=way)
 
 
 @given(st.sampled_from([1, 2, 3]), st.integers(0, 1), st.integers(1, 2), st.integers(1, 2), ways)
@@ -135,7 +134,7 @@ def test_images_from_columns(axes: int, pad: int, step: int, stride: int, way: s
         "Col2Im", ["x", "n", "k"], ["y"],
         pads=pads, strides=[stride] * axes, dilations=[step] * axes,
     )  # fmt: skip
-    agrees([fold], feeds, rest, way=way, reference=True)
+    agree_as([fold], feeds, rest, way=way, reference=True)
 
 
 def test_whole_graphs_are_exported_where_lengths_are_known() -> None:

@@ -11,8 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal, run
-from tests.adapters.pytorch.ways import WAYS, agrees, few, ways
+from tests.adapters.pytorch.graphs import WAYS, agree_as, few, model, normal, run, ways
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
@@ -37,14 +36,14 @@ def test_resizing_to_lengths(
     attributes = {"mode": mode, "coordinate_transformation_mode": places, "nearest_mode": rounding}
     feeds, rest = {"x": normal(1, 2, 4, 6)}, {"n": np.array([1, 2, *lengths])}
     resize = node("Resize", ["x", "", "", "n"], ["y"], **attributes)
-    agrees([resize], feeds, rest, way=way)
+    agree_as([resize], feeds, rest, way=way)
 
 
 @given(st.sampled_from(["nearest", "linear", "cubic"]), st.sampled_from([2, 0.6, 1.5, 0.25]), ways)
 @few
 def test_resizing_by_scales(mode: str, scale: float, way: str) -> None:
     feeds, rest = {"x": normal(1, 2, 4, 6)}, {"s": np.array([1, 1, scale, 2 * scale], np.float32)}
-    agrees([node("Resize", ["x", "", "s"], ["y"], mode=mode)], feeds, rest, way=way)
+    agree_as([node("Resize", ["x", "", "s"], ["y"], mode=mode)], feeds, rest, way=way)
 
 
 @given(
@@ -67,9 +66,9 @@ def test_resizing_with_filters(
         "Resize", ["x", "", "", "n"], ["y"],
         mode=mode, cubic_coeff_a=sharpness, axes=[2, 3], **attributes,
     )  # fmt: skip
-    agrees([resize], feeds, rest, way=way, reference=True)
+    agree_as([resize], feeds, rest, way=way, reference=True)
     if not antialias:
-        agrees([resize], feeds, rest, way=way)
+        agree_as([resize], feeds, rest, way=way)
 
 
 @given(
@@ -87,7 +86,7 @@ def test_resizing_that_keeps_the_aspect(policy: str, lengths: tuple[int, int], w
     ratios = lengths[0] / 6, lengths[1] / 4
     ratio = min(ratios) if policy == "not_larger" else max(ratios)
     assume(int(4 * ratio + 0.5) and int(6 * ratio + 0.5))
-    agrees([resize], feeds, rest, way=way, reference=True)
+    agree_as([resize], feeds, rest, way=way, reference=True)
 
 
 @given(st.sampled_from(["nearest", "linear", "cubic"]), st.sampled_from([-0.17, 0, 0.31]),
@@ -103,7 +102,7 @@ def test_resizing_regions(mode: str, start: float, end: float, way: str) -> None
         "Resize", ["x", "r", "", "n"], ["y"],
         mode=mode, coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=7.0,
     )  # fmt: skip
-    agrees([resize], feeds, rest, way=way)
+    agree_as([resize], feeds, rest, way=way)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -115,7 +114,7 @@ def test_resizing_elements_of_any_type(mode: str, kind: Any, way: str) -> None:
     rest = {"s": np.array([1, 1, 1.5, 2.5], np.float32)}
     resize = node("Resize", ["x", "", "s"], ["y"], mode=mode)
     narrow: dict[str, Any] = {"rtol": 2e-3, "atol": 2e-3} if kind == np.float16 else {}
-    agrees([resize], {"x": whole}, rest, way=way, reference=True, **narrow)
+    agree_as([resize], {"x": whole}, rest, way=way, reference=True, **narrow)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
@@ -123,12 +122,12 @@ def test_resizing_elements_of_any_type(mode: str, kind: Any, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_resizing_before_coordinates_could_be_chosen(mode: str, scale: float, way: str) -> None:
     feeds, rest = {"x": normal(1, 2, 4, 6)}, {"s": np.array([1, 1, scale, 2 * scale], np.float32)}
-    agrees([node("Resize", ["x", "s"], ["y"], mode=mode)], feeds, rest, way=way, opset=10)
+    agree_as([node("Resize", ["x", "s"], ["y"], mode=mode)], feeds, rest, way=way, opset=10)
     if scale >= 1:
-        agrees([node("Upsample", ["x", "s"], ["y"], mode=mode)], feeds, rest, way=way, opset=9)
+        agree_as([node("Upsample", ["x", "s"], ["y"], mode=mode)], feeds, rest, way=way, opset=9)
         scales = rest["s"].tolist()
         upsample = node("Upsample", ["x"], ["y"], mode=mode, scales=scales)
-        agrees([upsample], feeds, {}, way=way, opset=8)
+        agree_as([upsample], feeds, {}, way=way, opset=8)
 
 
 @pytest.mark.parametrize(("scale", "detail"), [(0.7, "another length"), (1.2, "but for rounding")])
@@ -168,7 +167,7 @@ def test_resizing_about_the_middle(scale: float) -> None:
         mode="linear", coordinate_transformation_mode="half_pixel_symmetric",
     )  # fmt: skip
     for way in WAYS:
-        agrees([resize], {"x": normal(1, 2, 3, 7)}, rest, way=way, reference=True)
+        agree_as([resize], {"x": normal(1, 2, 3, 7)}, rest, way=way, reference=True)
 
 
 def test_the_first_upsampling_told_two_scales() -> None:

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.adapters.pytorch.graphs import normal, onnxruntime_says
-from tests.adapters.pytorch.test_flow import check, few, parsed, same, tensor
+from tests.adapters.pytorch.graphs import few, normal, onnxruntime_says
+from tests.adapters.pytorch.test_flow import check, parsed, same, tensor
 from xbench_adapters.pytorch import import_onnx
 
 

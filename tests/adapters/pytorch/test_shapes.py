@@ -5,16 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from tests.adapters.pytorch.graphs import agree, model, normal
-from tests.adapters.pytorch.told import agree_as, few, ints, node, opened, ran, said, ways
+from tests.adapters.pytorch.graphs import (
+    agree,
+    close,
+    few,
+    ints,
+    model,
+    normal,
+    onnxruntime_says,
+    opened,
+    ran,
+    said,
+    ways,
+)
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
+
+node = helper.make_node
+
+
+def agree_as(
+    way: str, nodes: list[onnx.NodeProto], x: Any, told: dict[str, Any], opset: int = 20
+) -> None:
+    """Check the outputs, named ``y...``, against ONNX Runtime's; with ``open`` all lengths are."""
+    names = [name for one in nodes for name in one.output if name.startswith("y")]
+    if way != "open":
+        feeds = {"x": x} if way == "known" else {"x": x, **told}
+        agree(nodes, feeds, names, told if way == "known" else None, opset=opset)
+        return
+    feeds = {"x": x, **told}
+    whole = opened(model(nodes, feeds, names, opset=opset))
+    found = [one.numpy() for one in ran(whole, *feeds.values())]
+    close(found, onnxruntime_says(whole, feeds), 0.0, 0.0)
 
 
 @pytest.mark.parametrize("way", ["known", "fed", "open"])
@@ -100,6 +129,17 @@ def test_padding_by_more_than_there_is_goes_on_as_in_numpy(mode: Any) -> None:
     x, told = normal(3, 1), {"p": ints(7, 2, 8, 3)}
     found = said([node("Pad", ["x", "p"], ["y"], mode=mode)], {"x": x, **told})
     np.testing.assert_array_equal(found.numpy(), np.pad(x, ((7, 8), (2, 3)), mode=mode))
+
+
+@pytest.mark.parametrize("way", ["known", "fed"])
+@pytest.mark.parametrize("fill", [2**62 + 1, -(2**63), 2**63 - 1])
+def test_padding_by_large_whole_numbers_is_exact(way: str, fill: int) -> None:
+    told: dict[str, Any] = {"p": ints(1, 2), "v": np.int64(fill)}
+    feeds = {"x": ints(1, 2)} if way == "known" else {"x": ints(1, 2), **told}
+    pad = node("Pad", ["x", "p", "v"], ["y"])
+    whole = model([pad], feeds, ["y"], told if way == "known" else None)
+    (found,) = ran(whole, *feeds.values())
+    assert found.tolist() == [fill, 1, 2, fill, fill]
 
 
 def test_padding_an_axis_without_elements_by_copies_raises() -> None:

@@ -8,16 +8,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from tests.adapters.pytorch.graphs import normal
+from tests.adapters.pytorch import graphs
+from tests.adapters.pytorch.graphs import few, normal
 from tests.adapters.pytorch.test_flow import check, same
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
-few = settings(max_examples=25, deadline=None, derandomize=True)
 ML = "ai.onnx.ml"
 words = st.sampled_from(["", "a", "Ab", "a-b", "a b  c", " a", "monday", "Monday", "été", "-"])
 
@@ -39,17 +39,10 @@ def model(
     given_here = {name: one for name, one in attributes.items() if one is not None}
     names = [f"y{place}" for place in range(outputs)]
     node = helper.make_node(operator, list(feeds), names, domain=domain, **given_here)
-    inputs = [
-        helper.make_tensor_value_info(
-            name,
-            TensorProto.STRING if x.dtype == object else helper.np_dtype_to_tensor_dtype(x.dtype),
-            x.shape,
-        )
-        for name, x in feeds.items()
-    ]
-    graph = helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name=n) for n in names])
-    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(ML, version)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    whole = graphs.model([node], feeds, names)
+    del whole.opset_import[1:]
+    whole.opset_import.append(helper.make_opsetid(ML, version))
+    return whole
 
 
 def agree(operator: str, feeds: dict[str, Any], outputs: int = 1, **more: Any) -> None:

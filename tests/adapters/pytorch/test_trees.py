@@ -8,16 +8,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from tests.adapters.pytorch.graphs import few
 from tests.adapters.pytorch.test_flow import same
 from tests.adapters.pytorch.test_text import ML, agree, model
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
-few = settings(max_examples=25, deadline=None, derandomize=True)
 FEATURES = 3
 MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
 

@@ -106,6 +106,75 @@ def test_a_value_that_would_fill_memory_is_not_folded(node: onnx.NodeProto) -> N
     assert [one.operator for one in graph.nodes] == [node.op_type]
 
 
+def test_a_slice_whose_axes_are_left_out_is_not_taken_for_one_without_steps() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "start", "end", "", "step"], ["y"]),
+    ]
+    weights = {"start": np.array([0]), "end": np.array([4]), "step": np.array([2])}
+    inputs: dict[str, tuple[int, list[Any]]] = {"x": (FLOAT, [2, "n", 5, 7])}
+    graph = evaluate(model(nodes, inputs, ["y"], weights))
+    assert "y" not in graph.constants or graph.constants["y"].tolist() == [2, 5]
+
+
+def test_a_length_with_two_axes_more_is_a_matrix() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["length"]),
+        helper.make_node("Unsqueeze", ["length", "axes"], ["y"]),
+    ]
+    weights = {"zero": np.int64(0), "axes": np.array([0, 1])}
+    graph = evaluate(model(nodes, {"x": (FLOAT, [3, 4])}, ["y"], weights))
+    assert graph.value("y").static == (1, 1)
+    np.testing.assert_array_equal(graph.constants["y"], [[3]])
+
+
+@pytest.mark.parametrize(
+    ("node", "opset", "value"),
+    [
+        (helper.make_node("Unsqueeze", ["v"], ["y"], axes=[-2, -1]), 11, [1, 2]),
+        (helper.make_node("Unique", ["v"], ["y"], sorted=0), 11, [2, 1]),
+        (helper.make_node("OneHot", ["place", "depth", "v"], ["y"]), 11, [0, -np.inf]),
+        (helper.make_node("GatherElements", ["column", "places"], ["y"], axis=0), 11, [0]),
+    ],
+)
+def test_what_the_reference_gets_wrong_is_not_folded(
+    node: onnx.NodeProto, opset: int, value: list[float]
+) -> None:
+    weights = {"v": np.array(value, np.float32), "place": np.array([1]), "depth": np.int64(3)}
+    weights |= {"column": np.arange(70.0).reshape(-1, 1), "places": np.zeros((70, 1), np.int64)}
+    graph = evaluate(model([node], {"x": (FLOAT, [1])}, ["y"], weights, opset=opset))
+    assert [one.operator for one in graph.nodes] == [node.op_type]
+
+
+def test_a_negative_length_is_an_open_one() -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    whole = model([node], {"x": (FLOAT, [-1, 3])}, ["y"])
+    assert evaluate(whole).value("y").shape == (None, 3)
+    assert evaluate(whole, {"x": (5, 3)}).value("y").static == (5, 3)
+
+
+def test_sizes_whose_number_is_open_fit() -> None:
+    node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="nearest")
+    inputs: dict[str, tuple[int, list[Any]]] = {"x": (FLOAT, [1, 1, 2, 2]), "sizes": (INT64, ["n"])}
+    value = evaluate(model([node], inputs, ["y"])).value("y")
+    assert (value.dtype, value.shape) == (np.dtype(np.float32), None)
+
+
+@pytest.mark.parametrize(
+    ("operator", "axes", "shape"),
+    [("Unsqueeze", [0, -1], (1, 2, 1, 4, 1)), ("Unsqueeze", [-1], (2, 1, 4, 1)),
+     ("Squeeze", [-2], (2, 4))],
+)  # fmt: skip
+def test_axes_from_the_end_are_followed_in_first_versions_too(
+    operator: str, axes: list[int], shape: tuple[int, ...]
+) -> None:
+    """They did not allow them, and exporters write them all the same."""
+    node = helper.make_node(operator, ["x"], ["y"], axes=axes)
+    graph = evaluate(model([node], {"x": (FLOAT, [2, 1, 4])}, ["y"], opset=9))
+    assert graph.value("y").static == shape
+
+
 def test_what_is_drawn_at_random_is_not_folded() -> None:
     nodes = [
         helper.make_node("RandomNormal", [], ["r"], shape=[2]),

@@ -112,3 +112,19 @@ def test_weights_in_another_file_are_still_found_and_fenced(tmp_path: Path) -> N
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="leaves its folder"):
         read_model(path)
+
+
+@pytest.mark.parametrize("apart", [None, False, True])
+def test_many_weights_hold_few_files_open(tmp_path: Path, apart: bool | None) -> None:
+    """Each map holds its file open, and a process may have but a thousand or so open."""
+    weights = {f"w{place}": floats(LARGE, place) for place in range(400)}
+    options: dict[str, Any] = {}
+    if apart is not None:
+        options = {"save_as_external_data": True, "size_threshold": 0}
+        options["all_tensors_to_one_file"] = not apart
+    path = saved(tmp_path / "model.onnx", weights, **options)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    found = read_model(path)[1]
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= (300 if apart else 2)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(found[name], array)

@@ -111,8 +111,8 @@ def _masked(scores: _Scores, view: View, *, guarded: bool) -> tuple[str, bool] |
         return "", False
     query, key = view.shape(scores.query) or (), view.shape(scores.key_turned) or ()
     shape, whole = view.shape(scores.mask), (*query[:-1], key[-1])
-    if shape is None or not _broadcasts(shape, whole):
-        return None
+    if shape is None or len(shape) < 2 or not _broadcasts(shape, whole):
+        return None  # the operator takes no mask of fewer than two axes
     known = view.constant(scores.mask)
     if known is None:
         return (scores.mask, False) if guarded or _finite(scores.mask, view) else None
@@ -166,14 +166,14 @@ def _key(name: str, node: Node, view: View) -> tuple[str, Rewrite]:
     if through is not None:
         return through, Rewrite(())
     shape = view.shape(name) or ()
-    order = list(range(len(shape)))
-    order[-2:] = order[:-3:-1]
+    plain = list(range(len(shape)))
+    order = [*plain[:-2], *plain[:-3:-1]]
     source, made_by = name, view.maker(name, "Transpose")
     if made_by is not None:
-        turned = list(made_by.attributes.get("perm") or order[::-1])
+        turned = list(made_by.attributes.get("perm") or plain[::-1])
         if len(turned) == len(order):
             source, order = made_by.inputs[0], [*turned[:-2], turned[-1], turned[-2]]
-    if order == sorted(order):
+    if order == plain:
         return source, Rewrite(())
     key = f"{node.outputs[0]}/key"
     one = standard(node, "Transpose", 13, (source,), perm=order)

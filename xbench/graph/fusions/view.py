@@ -38,7 +38,9 @@ class View:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._uses = graph.uses()
-        self._makers = {name: node for node in graph.nodes for name in node.outputs if name}
+        self._makers = {
+            name: node for node in graph.nodes if not _placed(node) for name in node.outputs if name
+        }
 
     def maker(self, name: str, *operators: str, uses: int = 1) -> Node | None:
         """Return the node of ONNX's own domain that makes ``name`` for these uses only."""
@@ -147,8 +149,8 @@ def rewritten(graph: Graph, pattern: Pattern, title: str) -> Graph:
     nodes: list[Node] = []
     constants, values, count = dict(graph.constants), dict(graph.values), 0
     for node in graph.nodes:
-        found = pattern(node, view)
-        if found is None:
+        found = None if _placed(node) else pattern(node, view)
+        if found is None or not _keeps_rank(found.nodes[-1], graph):
             nodes.append(node)
             continue
         count += 1
@@ -162,6 +164,20 @@ def rewritten(graph: Graph, pattern: Pattern, title: str) -> Graph:
     return without_dead_nodes(
         replace(graph, nodes=tuple(nodes), constants=constants, values=values, fused=fused)
     )
+
+
+def _placed(node: Node) -> bool:
+    """Return whether the second operand lies at an axis, as it could before version 7."""
+    return bool(node.attributes.get("broadcast")) and node.attributes.get("axis") is not None
+
+
+def _keeps_rank(node: Node, graph: Graph) -> bool:
+    """Return whether a result has the rank of what it is made of, as all of the patterns have.
+
+    Numbers may have axes, and more of them than what they are added to.
+    """
+    ranks = {graph.value(name).rank for name in (node.inputs[0], node.outputs[0])}
+    return None in ranks or len(ranks) == 1
 
 
 def _described(array: Array) -> Value:

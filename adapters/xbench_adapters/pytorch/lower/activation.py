@@ -9,12 +9,28 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower import unsigned
+from xbench_adapters.pytorch.lower.shared import unsigned
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
+
+
+def selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:
+    """Return gamma * (x, or alpha * (exp(x) - 1) below zero)."""
+    return functional.elu(x, alpha) * gamma
+
+
+def softplus(x: torch.Tensor) -> torch.Tensor:
+    """Return log(1 + exp(x)), without the native one's switch to x above 20."""
+    return torch.logaddexp(x, torch.zeros_like(x))
+
+
+def above(x: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Return x where it is above alpha, else 0."""
+    return functional.threshold(x, alpha, 0.0)
+
 
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "Celu": (functional.celu, ("alpha",)),
@@ -23,7 +39,10 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "LeakyRelu": (functional.leaky_relu, ("alpha",)),
     "Mish": (functional.mish, ()),
     "Relu": (functional.relu, ()),
+    "Selu": (selu, ("alpha", "gamma")),
+    "Softplus": (softplus, ()),
     "Softsign": (functional.softsign, ()),
+    "ThresholdedRelu": (above, ("alpha",)),
 }
 """By operator: the function, and the attributes that it takes in order."""
 
@@ -55,7 +74,11 @@ def silu(node: Node, to: Builder) -> torch.fx.Node:
 @lowering("Swish", 24)
 def swish(node: Node, to: Builder) -> torch.fx.Node:
     """Return x * sigmoid(alpha * x)."""
-    x, alpha = to.value(node.inputs[0]), node.attributes["alpha"]
+    return swished(to, to.value(node.inputs[0]), node.attributes["alpha"])
+
+
+def swished(to: Builder, x: torch.fx.Node, alpha: float) -> torch.fx.Node:
+    """Return x * sigmoid(alpha * x), natively where it can be."""
     if alpha == 1:
         return to.call(functional.silu, x)
     return to.call(torch.mul, x, to.call(torch.sigmoid, to.call(torch.mul, x, alpha)))
@@ -98,24 +121,3 @@ def sloped_by_channel(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     if slope.ndim == 1 and x.ndim > 1 and slope.shape[0] == x.shape[1]:
         slope = slope.reshape([-1, *[1] * (x.ndim - 2)])
     return torch.where(x < 0, x * slope, x)
-
-
-@lowering("Selu")
-def selu(node: Node, to: Builder) -> torch.fx.Node:
-    """Return gamma * (x, or alpha * (exp(x) - 1) below zero)."""
-    x = to.value(node.inputs[0])
-    bent = to.call(functional.elu, x, node.attributes["alpha"])
-    return to.call(torch.mul, bent, node.attributes["gamma"])
-
-
-@lowering("Softplus")
-def softplus(node: Node, to: Builder) -> torch.fx.Node:
-    """Return log(1 + exp(x)), without the native one's switch to x above 20."""
-    zero = to.call(torch.zeros_like, to.value(node.inputs[0]))
-    return to.call(torch.logaddexp, to.value(node.inputs[0]), zero)
-
-
-@lowering("ThresholdedRelu")
-def thresholded_relu(node: Node, to: Builder) -> torch.fx.Node:
-    """Return x where it is above alpha, else 0."""
-    return to.call(functional.threshold, to.value(node.inputs[0]), node.attributes["alpha"], 0.0)

@@ -1,4 +1,4 @@
-"""ONNX's own attention: natively where it is one step, else step by step."""
+"""Attention: natively where it is one step, else step by step."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower import attend
+from xbench_adapters.pytorch.lower.shared import attend
 from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.tensors import FLOATS
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Graph, Node
     from xbench_adapters.pytorch.builder import Builder
-
-_PRECISIONS = {1: torch.float32, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16}
-"""Element types that softmax may be computed in, by ONNX's numbers for them."""
 
 
 @lowering("Attention", 23)
@@ -38,7 +36,7 @@ def attention(node: Node, to: Builder) -> tuple[torch.fx.Node | None, ...]:
     else:
         if causal:
             mask = _placed(node, to, query, key, None)
-        precision = _PRECISIONS.get(node.attributes.get("softmax_precision", 0))
+        precision = FLOATS.get(node.attributes.get("softmax_precision", 0))
         steps = (node.attributes["softcap"], precision, node.attributes["qk_matmul_output_mode"])
         pair = to.call(attend.attended, query, key, value, mask, scale, *steps)
         result, shown = to.items(pair, 2)
@@ -63,7 +61,7 @@ def _in_one_step(node: Node, to: Builder) -> bool:
     types = {to.graph.value(name).dtype for name in node.inputs[:3]}
     if len(types) > 1:
         return False
-    precision = _PRECISIONS.get(node.attributes.get("softmax_precision", 0))
+    precision = FLOATS.get(node.attributes.get("softmax_precision", 0))
     # Natively halves are summed and raised in float32.
     dtype = to.dtype(node.inputs[0])
     return precision in (None, dtype) or (precision is torch.float32 and dtype.itemsize == 2)
@@ -174,7 +172,7 @@ def flex_attention(node: Node, to: Builder) -> torch.fx.Node:
     bends, changes = (node.attributes.get(name) for name in ("score_mod", "prob_mod"))
     dtype = to.dtype(node.inputs[0])
     wide = torch.float64 if dtype is torch.float64 else torch.float32
-    precision = _PRECISIONS.get(node.attributes.get("softmax_precision", 0), wide)
+    precision = FLOATS.get(node.attributes.get("softmax_precision", 0), wide)
     if bends is None and changes is None and precision is wide:
         options: dict[str, Any] = {"scale": scale, "enable_gqa": True}
         return to.call(functional.scaled_dot_product_attention, query, key, value, **options)
@@ -202,3 +200,18 @@ def flex_result(weights: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Return values weighed in the type of the weights, and then in their own."""
     heads = attend.repeated(value, weights.shape[1])
     return (weights @ heads.to(weights.dtype)).to(value.dtype)
+
+
+@lowering("ScaledDotProductAttention", 1, domain="xbench")
+def scaled_dot_product_attention(node: Node, to: Builder) -> torch.fx.Node:
+    """Return softmax(scale * Q @ K' + mask) @ V, from the pattern that exporters write for it."""
+    query, key, value = (to.value(name) for name in node.inputs[:3])
+    return to.call(
+        functional.scaled_dot_product_attention,
+        query,
+        key,
+        value,
+        attn_mask=to.optional(node.input(3)),
+        is_causal=bool(node.attributes["is_causal"]),
+        scale=node.attributes["scale"],
+    )

@@ -9,7 +9,7 @@ import torch
 import torch.fx
 from onnx import TensorProto, helper
 
-from xbench_adapters.pytorch.lower.small_types import WIDTHS, converted, same_bits
+from xbench_adapters.pytorch.lower.shared.small_types import WIDTHS, converted, same_bits
 from xbench_adapters.pytorch.registry import lowering
 from xbench_adapters.pytorch.tensors import DTYPES
 

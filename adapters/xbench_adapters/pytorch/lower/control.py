@@ -9,7 +9,7 @@ import torch
 import torch.fx
 from torch import nn
 
-from xbench_adapters.pytorch.lower.turns import Rows, device_of, rows_of
+from xbench_adapters.pytorch.lower.shared.turns import Rows, device_of, rows_of
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

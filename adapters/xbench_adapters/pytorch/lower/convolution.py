@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from xbench.graph.plain import Dim, Node
 from xbench_adapters.pytorch.builder import Builder
-from xbench_adapters.pytorch.lower.windows import (
+from xbench_adapters.pytorch.lower.shared.windows import (
     Ints,
     Rule,
     Windows,

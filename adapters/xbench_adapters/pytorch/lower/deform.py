@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.windows import Rule, Windows, rule_of, windows_at
+from xbench_adapters.pytorch.lower.shared.windows import Rule, Windows, rule_of, windows_at
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower import unsigned
+from xbench_adapters.pytorch.lower.shared import unsigned
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -161,12 +161,3 @@ def shrunk_whole(x: torch.Tensor, bias: float, limit: float) -> torch.Tensor:
     # Beyond a limit is beyond the whole number next to it, which needs no float.
     most = floor(limit)
     return torch.where(x < -most, lower, torch.where(x > most, upper, 0))
-
-
-@lowering("Binarizer", 1, domain="ai.onnx.ml")
-def binarizer(node: Node, to: Builder) -> torch.fx.Node:
-    """Return one where elements are above a threshold, else zero."""
-    threshold = node.attributes["threshold"]
-    bound = threshold if to.floating(node.inputs[0]) else floor(threshold)
-    above = to.call(torch.gt, to.value(node.inputs[0]), bound)
-    return to.call(torch.Tensor.to, above, to.dtype(node.inputs[0]))

@@ -9,8 +9,8 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.moved import is_text, moves
-from xbench_adapters.pytorch.lower.places import from_either_end, known_axis, places_of
+from xbench_adapters.pytorch.lower.shared.moved import is_text, moves
+from xbench_adapters.pytorch.lower.shared.places import from_either_end, known_axis, places_of
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -88,13 +88,6 @@ def turned(x: torch.Tensor, lengths: torch.Tensor, batch_axis: int, time_axis: i
     places = torch.where(time < ends, ends - 1 - time, time)
     batch = torch.arange(x.shape[batch_axis], device=x.device).unsqueeze(1)
     return x[batch, places] if batch_axis == 0 else x[places.t(), batch.t()]
-
-
-@moves
-def features(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return elements along the last axis; those of a vector as a matrix of one row."""
-    picked = torch.index_select(x, x.ndim - 1, places.reshape(-1))
-    return picked.reshape(1, -1) if x.ndim == 1 else picked
 
 
 @lowering("Gather", 1)
@@ -182,9 +175,3 @@ def reverse_sequence(node: Node, to: Builder) -> torch.fx.Node:
     if sorted(axes) != [0, 1]:
         to.refuse(f"batch_axis {axes[0]} and time_axis {axes[1]}")
     return to.call(turned, *map(to.value, node.inputs), *axes)
-
-
-@lowering("ArrayFeatureExtractor", 1, domain="ai.onnx.ml")
-def array_feature_extractor(node: Node, to: Builder) -> torch.fx.Node:
-    """Return elements along the last axis."""
-    return to.call(features, *map(to.value, node.inputs))

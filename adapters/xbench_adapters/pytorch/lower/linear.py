@@ -10,7 +10,7 @@ import torch.fx
 from torch import nn
 
 from xbench_adapters.pytorch.builder import Builder
-from xbench_adapters.pytorch.lower import unsigned
+from xbench_adapters.pytorch.lower.shared import unsigned
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

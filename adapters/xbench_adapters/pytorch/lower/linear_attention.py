@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.standard import MICROSOFT
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower import unsigned
-from xbench_adapters.pytorch.lower.broadcasting import pair, tensors
+from xbench_adapters.pytorch.lower.shared import unsigned
+from xbench_adapters.pytorch.lower.shared.broadcasting import pair, tensors
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import torch
 import torch.fx
 from torch import nn
 
+from xbench_adapters.pytorch.lower.shared.tables import looked_up, numbered
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -93,14 +94,7 @@ class Vectorizer(nn.Module):
         if not self.text:
             places, found = looked_up(self.vocabulary, x.long())
             return torch.where(found, places, -1)
-        flat = [self.words.get(one, -1) for one in x.reshape(-1)]
-        return torch.tensor(flat, device=self.weights.device).long().reshape(x.shape)
-
-
-def looked_up(table: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the place of each number in a sorted table, and whether it is there."""
-    places = torch.searchsorted(table, x.contiguous()).clamp(max=table.shape[0] - 1)
-    return places, table[places] == x
+        return numbered(self.words, x, self.weights.device)
 
 
 @lowering("TfIdfVectorizer", raw=True)

@@ -11,20 +11,18 @@ from torch.nn import functional
 
 from xbench_adapters.pytorch.builder import Builder
 from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.tensors import FLOATS
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
-
-_STASHES = {1: torch.float32, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16}
-"""The types that statistics may be computed in, by ONNX's codes."""
 
 
 def _stash(node: Node, to: Builder) -> tuple[torch.dtype, bool]:
     """Return the type for statistics, and whether PyTorch's own operators use one as good."""
     code = node.attributes.get("stash_type", 1)
-    if code not in _STASHES:
+    if code not in FLOATS:
         to.refuse(f"stash_type={code}")
-    stash = _STASHES[code]
+    stash = FLOATS[code]
     return stash, stash in (torch.float32, to.dtype(node.inputs[0]))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.places import known_axis
+from xbench_adapters.pytorch.lower.shared.places import known_axis
 from xbench_adapters.pytorch.registry import lowering
 from xbench_adapters.pytorch.stand_in import stand_in
 

@@ -10,17 +10,19 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.moved import is_text, text_at
+from xbench_adapters.pytorch.lower.shared.moved import is_text, text_at
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Node
-    from xbench_adapters.pytorch.builder import Builder
+    from xbench_adapters.pytorch.builder import Builder, Numbers
 
-Numbers = list[int] | torch.fx.Node
 Fill = float | torch.Tensor | None
 
 _MODES = frozenset({"constant", "reflect", "edge", "wrap"})
+
+_EXACT = 2**53
+"""Up to here a float, as which PyTorch takes what it pads with, is every whole number."""
 
 
 def ends_of(rank: int, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int]]:
@@ -93,8 +95,10 @@ def _fill(to: Builder, name: str) -> float | torch.fx.Node | None:
     if not name or array is None:
         return to.optional(name)
     plain = array.dtype.kind in "fiub" and array.dtype.name != "uint64"
+    number = array.reshape(-1)[0]
+    if array.dtype.kind == "i" and abs(int(number)) > _EXACT:
+        return to.value(name)
     if plain or array.dtype.name == "bfloat16":
-        number = array.reshape(-1)[0]
         return float(number) if array.dtype.kind not in "iub" else int(number)
     return to.value(name)
 

@@ -6,18 +6,17 @@ import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.moved import is_text, moves
+from xbench_adapters.pytorch.lower.shared.moved import is_text, joined, moves
+from xbench_adapters.pytorch.lower.shared.places import known_axis
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Node
-    from xbench_adapters.pytorch.builder import Builder
+    from xbench_adapters.pytorch.builder import Builder, Numbers
 
-Numbers = list[int] | torch.fx.Node
 
 _ENDLESS = (2**31 - 1, 2**63 - 1)
 """Ends that mean the last place to some runtimes, and what comes before the first to others."""
@@ -55,19 +54,11 @@ def tile_along(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(tiled_along, to.value(node.inputs[0]), *counts)
 
 
-def joined(parts: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
-    """Return tensors, or arrays of text, joined along an axis."""
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts, axis)
-    return torch.cat(list(parts), axis)
-
-
 @lowering("Concat", raw=True)
 def concat(node: Node, to: Builder) -> torch.fx.Node:
     """Return the tensors joined along an axis."""
     axis = node.attributes.get("axis", 1)
-    rank = to.graph.value(node.inputs[0]).rank
-    place = axis if rank is None else to.axis(axis, rank)
+    place = known_axis(to, axis, node.inputs[0])
     parts = [to.value(name) for name in node.inputs]
     return to.call(joined if is_text(to, node.inputs[0]) else torch.cat, parts, place)
 

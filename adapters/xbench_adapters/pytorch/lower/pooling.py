@@ -9,7 +9,7 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.pool_windows import (
+from xbench_adapters.pytorch.lower.shared.pool_windows import (
     AVERAGE,
     GAPS,
     MAX,
@@ -25,7 +25,7 @@ from xbench_adapters.pytorch.lower.pool_windows import (
     unpooled,
     unpooled_lengths,
 )
-from xbench_adapters.pytorch.lower.windows import (
+from xbench_adapters.pytorch.lower.shared.windows import (
     Ints,
     Windows,
     counts_of,

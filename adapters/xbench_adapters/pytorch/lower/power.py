@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.broadcasting import pair, tensors
+from xbench_adapters.pytorch.lower.shared.broadcasting import pair, tensors
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

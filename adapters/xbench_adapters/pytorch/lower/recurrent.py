@@ -10,7 +10,7 @@ import torch.fx
 from torch import nn
 
 from xbench_adapters.pytorch.builder import Builder
-from xbench_adapters.pytorch.lower.recurrent_cells import Activation, States, stepped
+from xbench_adapters.pytorch.lower.shared.recurrent_cells import Activation, States, stepped
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

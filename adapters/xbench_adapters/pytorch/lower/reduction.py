@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower import unsigned
+from xbench_adapters.pytorch.lower.shared import unsigned
+from xbench_adapters.pytorch.lower.shared.places import known_axis
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -185,9 +186,7 @@ def _extreme(
 ) -> Callable[[Node, Builder], torch.fx.Node]:
     def lowered(node: Node, to: Builder) -> torch.fx.Node:
         """Return the place of an extreme element: of equals the first, or the last."""
-        rank = to.graph.value(node.inputs[0]).rank
-        axis = node.attributes["axis"]
-        axis = axis if rank is None else to.axis(axis, rank)
+        axis = known_axis(to, node.attributes["axis"], node.inputs[0])
         function = last if node.attributes.get("select_last_index", 0) else first
         x, keeps = to.value(node.inputs[0]), bool(node.attributes["keepdims"])
         return to.call(function, x, axis, keeps)

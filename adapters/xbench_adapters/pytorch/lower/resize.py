@@ -10,8 +10,8 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.moved import is_text, moves
-from xbench_adapters.pytorch.lower.sampling import (
+from xbench_adapters.pytorch.lower.shared.moved import is_text, moves
+from xbench_adapters.pytorch.lower.shared.sampling import (
     NEAREST,
     SOURCES,
     Axis,

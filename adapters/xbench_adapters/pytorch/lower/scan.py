@@ -10,8 +10,9 @@ import torch
 import torch.fx
 from torch import nn
 
-from xbench_adapters.pytorch.lower.sequence import joined, slices, stacked
-from xbench_adapters.pytorch.lower.turns import Rows, device_of, rows_of
+from xbench_adapters.pytorch.lower.sequence import slices
+from xbench_adapters.pytorch.lower.shared.moved import joined, stacked
+from xbench_adapters.pytorch.lower.shared.turns import Rows, device_of, rows_of
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from math import prod
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.moved import is_text, text_at
-from xbench_adapters.pytorch.lower.places import from_either_end, known_axis, places_of
+from xbench_adapters.pytorch.lower.shared.moved import is_text, moves_both
+from xbench_adapters.pytorch.lower.shared.places import from_either_end, known_axis, places_of
 from xbench_adapters.pytorch.registry import lowering
 from xbench_adapters.pytorch.stand_in import PACKED
 
@@ -23,28 +20,6 @@ if TYPE_CHECKING:
 _KINDS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 _OF_BOOLS = {"sum": "amax", "prod": "amin"}
 _SIGN = -(2**63)
-
-P = ParamSpec("P")
-Placer = Callable[Concatenate[torch.Tensor, torch.Tensor, P], torch.Tensor]
-
-
-def moves_both(function: Placer[P]) -> Placer[P]:
-    """Return ``function`` for text too, where it only moves the elements of two tensors."""
-
-    @wraps(function)
-    def either(
-        x: torch.Tensor, new: torch.Tensor, /, *args: P.args, **kwargs: P.kwargs
-    ) -> torch.Tensor:
-        if not isinstance(x, np.ndarray):
-            return function(x, new, *args, **kwargs)
-        held: Any = np.asarray(new)
-        places = torch.arange(x.size).reshape(x.shape)
-        others = x.size + torch.arange(held.size).reshape(held.shape)
-        elements = np.concatenate([x.reshape(-1), held.reshape(-1)])
-        found: Any = text_at(elements, function(places, others, *args, **kwargs))
-        return found  # an array, where a tensor is declared
-
-    return either
 
 
 @moves_both

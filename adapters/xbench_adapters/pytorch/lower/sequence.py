@@ -5,40 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.moved import moves
+from xbench_adapters.pytorch.lower.shared.moved import joined, moves, stacked
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
-
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-def bits(x: torch.Tensor) -> torch.Tensor:
-    """Return the elements of a type that PyTorch has few kernels for as numbers of that size."""
-    rare = x.dtype in (torch.uint16, torch.uint32, torch.uint64) or (
-        x.dtype.is_floating_point and x.dtype.itemsize == 1
-    )
-    return x.view(_BITS[x.dtype.itemsize]) if rare else x
-
-
-def stacked(rows: Sequence[Any], axis: int) -> Any:
-    """Return tensors, or arrays of text, stacked along a new axis."""
-    if isinstance(rows[0], np.ndarray):
-        return np.stack(rows, axis)
-    return torch.stack([bits(one) for one in rows], axis).view(rows[0].dtype)
-
-
-def joined(rows: Sequence[Any], axis: int) -> Any:
-    """Return tensors, or arrays of text, one after the other along an axis."""
-    if isinstance(rows[0], np.ndarray):
-        return np.concatenate(rows, axis)
-    return torch.cat([bits(one) for one in rows], axis).view(rows[0].dtype)
 
 
 def empty_sequence() -> list[Any]:

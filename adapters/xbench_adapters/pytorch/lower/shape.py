@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.moved import is_text, moves
+from xbench_adapters.pytorch.lower.shared.moved import is_text, moves
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
-    from xbench_adapters.pytorch.builder import Builder
-
-Numbers = list[int] | torch.fx.Node
+    from xbench_adapters.pytorch.builder import Builder, Numbers
 
 
 @moves

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 
+from xbench_adapters.pytorch.lower.shared.places import known_axis
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:
@@ -38,21 +39,16 @@ def one_hot_max_from(x: torch.Tensor, axis: int) -> torch.Tensor:
     return one_hot_max(x.flatten(axis), -1).reshape(x.shape)
 
 
-def _axis(node: Node, to: Builder) -> int:
-    """Return the axis, counted from the front where the rank is known."""
-    axis: int = node.attributes["axis"]
-    rank = to.graph.value(node.inputs[0]).rank
-    return axis if rank is None else to.axis(axis, rank)
-
-
 def _register(operator: str, along: Callable[..., Any], rest: Callable[..., Any]) -> None:
     @lowering(operator, 13)
     def one_axis(node: Node, to: Builder) -> torch.fx.Node:
-        return to.call(along, to.value(node.inputs[0]), _axis(node, to))
+        axis = known_axis(to, node.attributes["axis"], node.inputs[0])
+        return to.call(along, to.value(node.inputs[0]), axis)
 
     @lowering(operator, 1, 12)
     def all_axes(node: Node, to: Builder) -> torch.fx.Node:
-        x, axis, value = to.value(node.inputs[0]), _axis(node, to), to.graph.value(node.inputs[0])
+        x, value = to.value(node.inputs[0]), to.graph.value(node.inputs[0])
+        axis = known_axis(to, node.attributes["axis"], node.inputs[0])
         if value.rank is not None and axis >= value.rank - 1:
             return to.call(along, x, axis)
         if value.static is None:

@@ -8,7 +8,7 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.moved import is_text, moves
+from xbench_adapters.pytorch.lower.shared.moved import is_text, moves
 from xbench_adapters.pytorch.registry import lowering
 
 if TYPE_CHECKING:

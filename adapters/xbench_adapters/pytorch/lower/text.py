@@ -27,7 +27,7 @@ _UNLIKE = re.compile(
 """What RE2, whose patterns ONNX asks for, and Python read in different ways."""
 
 
-def text_of(function: Callable[..., str], *arrays: Array) -> Array:
+def each_text(function: Callable[..., str], *arrays: Array) -> Array:
     """Return what ``function`` makes of each piece of text, arrays broadcast to each other."""
     spread = np.broadcast_arrays(*arrays)
     found = np.empty(spread[0].shape, dtype=object)
@@ -42,7 +42,7 @@ def _joined(left: str, right: str) -> str:
 
 def concatenated(left: Array, right: Array) -> Array:
     """Return each text followed by the other."""
-    return text_of(_joined, left, right)
+    return each_text(_joined, left, right)
 
 
 def split_text(x: Array, delimiter: str | None, most: int) -> tuple[Array, torch.Tensor]:

@@ -8,8 +8,9 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.standard import MICROSOFT
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.activation import swished
+from xbench_adapters.pytorch.lower.softmax import softmax_from
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -38,10 +39,7 @@ def fast_gelu(node: Node, to: Builder) -> torch.fx.Node:
 @lowering("QuickGelu", 1, domain=MICROSOFT)
 def quick_gelu(node: Node, to: Builder) -> torch.fx.Node:
     """Return x * sigmoid(alpha * x)."""
-    x, alpha = to.value(node.inputs[0]), node.attributes.get("alpha", 1.702)
-    if alpha == 1:
-        return to.call(functional.silu, x)
-    return to.call(torch.mul, x, to.call(torch.sigmoid, to.call(torch.mul, x, alpha)))
+    return swished(to, to.value(node.inputs[0]), node.attributes.get("alpha", 1.702))
 
 
 def split_gelu(x: torch.Tensor) -> torch.Tensor:
@@ -60,14 +58,6 @@ def bias_split_gelu(node: Node, to: Builder) -> torch.fx.Node:
 def bias_add(node: Node, to: Builder) -> torch.fx.Node:
     """Return the sum of a tensor, a bias for its last axis and another tensor."""
     return to.call(torch.add, _sum(node, to), to.value(node.inputs[2]))
-
-
-def softmax_from(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Return a softmax over all axes from ``axis`` on."""
-    axis %= x.ndim
-    if axis == x.ndim - 1:
-        return torch.softmax(x, -1)
-    return torch.softmax(x.flatten(axis), -1).reshape(x.shape)
 
 
 @lowering("BiasSoftmax", 1, domain=MICROSOFT)

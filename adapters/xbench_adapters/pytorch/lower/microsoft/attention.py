@@ -8,9 +8,9 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower import attend
-from xbench_adapters.pytorch.lower.standard import MICROSOFT, as_standard, first
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.shared import attend
+from xbench_adapters.pytorch.lower.shared.standard import as_standard, first
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -47,8 +47,7 @@ def padding_bias(
         kept = mask[:, None] > 0 if mask.ndim == 3 else mask[:, None, None] > 0
     if kept.shape[-1] != keys:
         raise ValueError(f"a mask for {kept.shape[-1]} keys, of which there are {keys}")
-    added = torch.zeros(kept.shape, dtype=query.dtype, device=mask.device)
-    return added.masked_fill(~kept, lowest)
+    return attend.as_bias(kept, query.dtype, lowest)
 
 
 def whole_mask(
@@ -81,7 +80,7 @@ def _masked(
     node: Node,
     to: Builder,
     heads: tuple[torch.fx.Node, torch.fx.Node],
-    places: tuple[int, int],
+    mask_and_bias: tuple[str, str],
     past: torch.fx.Node | None,
 ) -> dict[str, Any]:
     """Return how the node masks keys, as PyTorch's own attention takes it.
@@ -90,10 +89,10 @@ def _masked(
         node: The node.
         to: The module that grows.
         heads: Queries and keys.
-        places: Which inputs the mask and the bias are.
+        mask_and_bias: The names of both; '' for one that is absent.
         past: Keys of the past.
     """
-    mask, bias = (to.optional(node.input(place)) for place in places)
+    mask, bias = map(to.optional, mask_and_bias)
     causal = node.attributes.get("unidirectional", 0) == 1
     shape = to.graph.value(node.inputs[0]).shape
     if mask is None and not causal:
@@ -109,7 +108,7 @@ def _masked(
 
 def _as_many_keys(node: Node, to: Builder) -> bool:
     """Return whether it is known that there are as many keys as queries; refuse if not so."""
-    if node.operator == "Attention":
+    if node.operator != "MultiHeadAttention":  # all are of one input
         return isinstance((to.graph.value(node.inputs[0]).shape or (None, None))[1], int)
     query, key = (to.graph.value(node.input(place)).shape for place in range(2))
     if query is None or key is None:
@@ -122,8 +121,18 @@ def _as_many_keys(node: Node, to: Builder) -> bool:
     return True
 
 
-def _scale(node: Node) -> float | None:
-    return node.attributes.get("scale") or None
+def _attended(
+    node: Node,
+    to: Builder,
+    heads: tuple[torch.fx.Node, torch.fx.Node, torch.fx.Node],
+    mask_and_bias: tuple[str, str],
+    past: torch.fx.Node | None,
+) -> torch.fx.Node:
+    """Return attention over heads of queries, keys and values; see `_masked`."""
+    options = _masked(node, to, heads[:2], mask_and_bias, past)
+    options["scale"] = node.attributes.get("scale") or None
+    found = to.call(functional.scaled_dot_product_attention, *heads, **options)
+    return to.call(attend.merge_heads, found)
 
 
 def split_projection(
@@ -137,23 +146,35 @@ def split_projection(
 @lowering("Attention", 1, domain=MICROSOFT)
 def attention(node: Node, to: Builder) -> tuple[torch.fx.Node | None, ...]:
     """Return attention over one projection to queries, keys and values, and the last two."""
+    inputs = node.input(3), node.input(5), node.input(4)
+    return self_attention(node, to, _projected(node, to), *inputs)
+
+
+def self_attention(
+    node: Node, to: Builder, projected: torch.fx.Node, mask: str, bias: str, earlier: str
+) -> tuple[torch.fx.Node | None, ...]:
+    """Return attention over queries, keys and values side by side, and all of the last two.
+
+    Args:
+        node: The node.
+        to: The module that grows.
+        projected: By item and place, the queries, the keys and the values of every head.
+        mask: The mask; '' for none, as for the others.
+        bias: What is added to scores.
+        earlier: Keys and values of the past.
+    """
     attributes = node.attributes
     if attributes.get("do_rotary", 0) or attributes.get("past_present_share_buffer", 0):
         to.refuse("rotary embeddings, or a buffer that past and present share")
-    heads = attributes["num_heads"]
     sizes = attributes.get("qkv_hidden_sizes") or None
-    parts = to.call(split_projection, _projected(node, to), sizes, heads)
+    parts = to.call(split_projection, projected, sizes, attributes["num_heads"])
     query, key, value = to.items(parts, 3)
     past = None
-    if node.input(4):
-        past, values = to.items(to.value(node.input(4)), 2)
+    if earlier:
+        past, values = to.items(to.value(earlier), 2)
         key, value = to.call(attend.grown, past, key), to.call(attend.grown, values, value)
-    masked = _masked(node, to, (query, key), (3, 5), past)
-    result = to.call(
-        functional.scaled_dot_product_attention, query, key, value, **masked, scale=_scale(node)
-    )
-    present = to.call(torch.stack, (key, value)) if node.wants(1) else None
-    return to.call(attend.merge_heads, result), present
+    result = _attended(node, to, (query, key, value), (mask, bias), past)
+    return result, to.call(torch.stack, (key, value)) if node.wants(1) else None
 
 
 def _projected(node: Node, to: Builder) -> torch.fx.Node:
@@ -208,8 +229,5 @@ def multi_head_attention(node: Node, to: Builder) -> tuple[torch.fx.Node | None,
     if past is not None:
         key = to.call(attend.grown, past, key)
         value = to.call(attend.grown, to.value(node.input(7)), value)
-    masked = _masked(node, to, (query, key), (4, 5), past)
-    result = to.call(
-        functional.scaled_dot_product_attention, query, key, value, **masked, scale=_scale(node)
-    )
-    return to.call(attend.merge_heads, result), key, value
+    result = _attended(node, to, (query, key, value), (node.input(4), node.input(5)), past)
+    return result, key, value

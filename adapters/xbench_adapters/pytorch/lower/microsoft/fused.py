@@ -11,8 +11,9 @@ import torch.fx
 from torch.nn import functional
 
 from xbench.graph.plain import Node, Value
-from xbench_adapters.pytorch.lower.standard import MICROSOFT, as_standard, aside, first, known
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.activation import above, selu, softplus
+from xbench_adapters.pytorch.lower.shared.standard import as_standard, aside, first, known
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench_adapters.pytorch.builder import Builder
@@ -23,24 +24,9 @@ def hard_sigmoid(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
     return (x * alpha + beta).clamp(0.0, 1.0)
 
 
-def selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:
-    """Return gamma * (x, or alpha * (exp(x) - 1) below zero)."""
-    return functional.elu(x, alpha) * gamma
-
-
 def scaled_tanh(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
     """Return alpha * tanh(beta * x)."""
     return torch.tanh(x * beta) * alpha
-
-
-def softplus(x: torch.Tensor) -> torch.Tensor:
-    """Return log(1 + exp(x))."""
-    return torch.logaddexp(x, torch.zeros_like(x))
-
-
-def above(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Return x where it is above alpha, else 0."""
-    return functional.threshold(x, alpha, 0.0)
 
 
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], int]] = {
@@ -82,15 +68,19 @@ def _numbers(node: Node) -> list[float]:
     return [node.attributes[name] for name in names if name in node.attributes]
 
 
+def _finished(node: Node, to: Builder, x: torch.fx.Node) -> torch.fx.Node:
+    """Return a convolution, plus a tensor where one is given, through an activation."""
+    if node.input(3):
+        x = to.call(torch.add, x, to.value(node.input(3)))
+    return _activated(node, to, x, node.attributes.get("activation_params", ()))
+
+
 @lowering("FusedConv", 1, domain=MICROSOFT)
 def fused_conv(node: Node, to: Builder) -> torch.fx.Node:
     """Return a convolution, plus a tensor where one is given, through an activation."""
     outputs = (f"{node.name}/conv",)
     found = as_standard(node, to, "Conv", 11, inputs=node.inputs[:3], outputs=outputs)
-    x = first(found)
-    if node.input(3):
-        x = to.call(torch.add, x, to.value(node.input(3)))
-    return _activated(node, to, x, node.attributes.get("activation_params", ()))
+    return _finished(node, to, first(found))
 
 
 def _channels_second(value: Value) -> Value:
@@ -117,9 +107,7 @@ def _with_channels_second(
 def conv_channels_last(node: Node, to: Builder) -> torch.fx.Node:
     """Return what `fused_conv` does, with the channels of images last."""
     x = _with_channels_second(node, to, "Conv", 11, node.inputs[1:3])
-    if node.input(3):
-        x = to.call(torch.add, x, to.value(node.input(3)))
-    return _activated(node, to, x, node.attributes.get("activation_params", ()))
+    return _finished(node, to, x)
 
 
 @lowering("NhwcMaxPool", 1, domain=MICROSOFT)

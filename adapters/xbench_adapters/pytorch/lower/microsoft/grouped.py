@@ -8,10 +8,9 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower import attend
 from xbench_adapters.pytorch.lower.rotary import turned_at
-from xbench_adapters.pytorch.lower.standard import MICROSOFT
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.shared import attend
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node

@@ -9,8 +9,8 @@ import torch.fx
 from torch.nn import functional
 
 from xbench.graph.plain import Node, Value
-from xbench_adapters.pytorch.lower.standard import MICROSOFT, as_standard, aside, first
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.shared.standard import as_standard, aside, first
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench_adapters.pytorch.builder import Builder
@@ -36,17 +36,28 @@ def _summed(node: Node, to: Builder, bias: str) -> tuple[torch.fx.Node, str]:
     return total, aside(node, to, "sum", total, to.graph.value(node.inputs[0]))
 
 
+def _normalized(
+    node: Node, to: Builder, standard: tuple[str, int], x: str, *weights: str
+) -> torch.fx.Node:
+    """Return the last axis of ``x`` normalised, by one of ONNX's own operators."""
+    found = as_standard(
+        node,
+        to,
+        *standard,
+        inputs=(x, *(one for one in weights if one)),
+        outputs=node.outputs[:1],
+        axis=-1,
+        epsilon=node.attributes.get("epsilon", 1e-12),
+    )
+    return first(found)
+
+
 @lowering("SkipLayerNormalization", 1, domain=MICROSOFT)
 def skip_layer_normalization(node: Node, to: Builder) -> tuple[torch.fx.Node | None, ...]:
     """Return the last axis of a sum normalised, and the sum."""
     total, name = _summed(node, to, node.input(4))
-    weights = (one for one in (node.inputs[2], node.input(3)) if one)
-    epsilon = node.attributes.get("epsilon", 1e-12)
-    result = as_standard(
-        node, to, "LayerNormalization", 17, inputs=(name, *weights), outputs=node.outputs[:1],
-        axis=-1, epsilon=epsilon,
-    )  # fmt: skip
-    return first(result), None, None, total
+    result = _normalized(node, to, ("LayerNormalization", 17), name, node.inputs[2], node.input(3))
+    return result, None, None, total
 
 
 @lowering("SkipSimplifiedLayerNormalization", 1, domain=MICROSOFT)
@@ -55,12 +66,8 @@ def skip_simplified_layer_normalization(
 ) -> tuple[torch.fx.Node | None, ...]:
     """Return the last axis of a sum over its root mean square, and the sum."""
     total, name = _summed(node, to, node.input(3))
-    epsilon = node.attributes.get("epsilon", 1e-12)
-    result = as_standard(
-        node, to, "RMSNormalization", 23, inputs=(name, node.inputs[2]),
-        outputs=node.outputs[:1], axis=-1, epsilon=epsilon,
-    )  # fmt: skip
-    return first(result), None, None, total
+    result = _normalized(node, to, ("RMSNormalization", 23), name, node.inputs[2])
+    return result, None, None, total
 
 
 def embedded(
@@ -88,14 +95,11 @@ def embedded(
     return whole + functional.embedding(segments, kinds)
 
 
-def counted_ones(mask: torch.Tensor) -> torch.Tensor:
-    """Return how many words of each item a mask keeps."""
+def kept_words(mask: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
+    """Return how many words of each item a mask keeps; without one 0, which stands for none."""
+    if mask is None:
+        return torch.zeros(ids.shape[0], dtype=torch.int32, device=ids.device)
     return (mask == 1).sum(1).to(torch.int32)
-
-
-def no_ones(ids: torch.Tensor) -> torch.Tensor:
-    """Return 0 for each item, which stands for no mask."""
-    return torch.zeros(ids.shape[0], dtype=torch.int32, device=ids.device)
 
 
 @lowering("EmbedLayerNormalization", 1, domain=MICROSOFT)
@@ -108,13 +112,9 @@ def embed_layer_normalization(node: Node, to: Builder) -> tuple[torch.fx.Node | 
     if ids.shape is not None and words.shape is not None:
         shape = (*ids.shape, words.shape[1])
     name = aside(node, to, "sum", total, Value(words.dtype, shape))
-    mask = to.optional(node.input(7))
-    count = to.call(no_ones, given[0]) if mask is None else to.call(counted_ones, mask)
-    result = as_standard(
-        node, to, "LayerNormalization", 17, inputs=(name, *node.inputs[5:7]),
-        outputs=node.outputs[:1], axis=-1, epsilon=node.attributes.get("epsilon", 1e-12),
-    )  # fmt: skip
-    return first(result), count, total
+    count = to.call(kept_words, to.optional(node.input(7)), given[0])
+    result = _normalized(node, to, ("LayerNormalization", 17), name, *node.inputs[5:7])
+    return result, count, total
 
 
 def group_norm(

@@ -9,30 +9,22 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.standard import MICROSOFT, as_standard, first
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.shared.standard import as_standard, first
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
 
 
-@lowering("Trilu", 1, domain=MICROSOFT)
-def trilu(node: Node, to: Builder) -> torch.fx.Node:
-    """Return a triangle of each matrix, zeros elsewhere."""
-    return first(as_standard(node, to, "Trilu", 14))
+def _register(operator: str, version: int) -> None:
+    @lowering(operator, 1, domain=MICROSOFT)
+    def lowered(node: Node, to: Builder) -> torch.fx.Node:
+        return first(as_standard(node, to, operator, version))
 
 
-@lowering("GatherND", 1, domain=MICROSOFT)
-def gather_nd(node: Node, to: Builder) -> torch.fx.Node:
-    """Return the slices that each vector of indices leads to."""
-    return first(as_standard(node, to, "GatherND", 12))
-
-
-@lowering("Pad", 1, domain=MICROSOFT)
-def pad(node: Node, to: Builder) -> torch.fx.Node:
-    """Return a tensor with its axes made longer or shorter at both ends."""
-    return first(as_standard(node, to, "Pad", 13))
+for _operator, _version in (("GatherND", 12), ("Pad", 13), ("Trilu", 14)):
+    _register(_operator, _version)
 
 
 @lowering("Unique", 1, domain=MICROSOFT)
@@ -81,10 +73,14 @@ def torch_embedding(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(functional.embedding, places, table)
 
 
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """Return floats in a type that PyTorch has linear algebra for."""
+    return x.to(torch.float32) if x.dtype.itemsize < 4 else x
+
+
 def inverse(x: torch.Tensor) -> torch.Tensor:
     """Return the inverse of each matrix, in its own type."""
-    wide = x.to(torch.float32) if x.dtype.itemsize < 4 else x
-    found: torch.Tensor = torch.linalg.inv(wide)
+    found: torch.Tensor = torch.linalg.inv(_wide(x))
     return found.to(x.dtype)
 
 
@@ -126,14 +122,12 @@ def complex_mul(node: Node, to: Builder) -> torch.fx.Node:
 
 def rfft(x: torch.Tensor) -> torch.Tensor:
     """Return the Fourier transform of the last axis, its two parts in one more axis."""
-    wide = x.to(torch.float32) if x.dtype.itemsize < 4 else x
-    return torch.view_as_real(torch.fft.rfft(wide)).to(x.dtype)
+    return torch.view_as_real(torch.fft.rfft(_wide(x))).to(x.dtype)
 
 
 def irfft(x: torch.Tensor) -> torch.Tensor:
     """Return what the Fourier transform was made of: a last axis of even length."""
-    wide = (x.to(torch.float32) if x.dtype.itemsize < 4 else x).contiguous()
-    found: torch.Tensor = torch.fft.irfft(torch.view_as_complex(wide))
+    found: torch.Tensor = torch.fft.irfft(torch.view_as_complex(_wide(x).contiguous()))
     return found.to(x.dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch.fx
 from torch import nn
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.labels import ML
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.shared.moved import moves
+from xbench_adapters.pytorch.registry import ML, lowering
 from xbench_adapters.pytorch.tensors import text_array
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Node
     from xbench_adapters.pytorch.builder import Builder
+
+TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO")
+"""How scores become probabilities, in the order of `TreeEnsemble`'s numbers for them."""
 
 
 def as_float(x: torch.Tensor) -> torch.Tensor:
@@ -78,7 +82,7 @@ def transformed(scores: torch.Tensor, how: str) -> torch.Tensor:
 def transform_of(node: Node, to: Builder) -> str:
     """Return how a model's scores become probabilities, or refuse it."""
     how = str(node.attributes.get("post_transform", "NONE"))
-    if how not in ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO"):
+    if how not in TRANSFORMS:
         to.refuse(f"post_transform {how}")
     return how
 
@@ -152,6 +156,28 @@ def feature_vectorizer(node: Node, to: Builder) -> torch.fx.Node:
     if len(widths) != len(node.inputs):
         to.refuse(f"{len(widths)} widths for {len(node.inputs)} inputs")
     return to.call(vectorized, [to.value(name) for name in node.inputs], widths)
+
+
+@lowering("Binarizer", 1, domain=ML)
+def binarizer(node: Node, to: Builder) -> torch.fx.Node:
+    """Return one where elements are above a threshold, else zero."""
+    threshold = node.attributes["threshold"]
+    bound = threshold if to.floating(node.inputs[0]) else floor(threshold)
+    above = to.call(torch.gt, to.value(node.inputs[0]), bound)
+    return to.call(torch.Tensor.to, above, to.dtype(node.inputs[0]))
+
+
+@moves
+def features(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return elements along the last axis; those of a vector as a matrix of one row."""
+    picked = torch.index_select(x, x.ndim - 1, places.reshape(-1))
+    return picked.reshape(1, -1) if x.ndim == 1 else picked
+
+
+@lowering("ArrayFeatureExtractor", 1, domain=ML)
+def array_feature_extractor(node: Node, to: Builder) -> torch.fx.Node:
+    """Return elements along the last axis."""
+    return to.call(features, *map(to.value, node.inputs))
 
 
 def _scores(node: Node, to: Builder, count: int) -> torch.fx.Node:

@@ -10,16 +10,15 @@ import torch
 import torch.fx
 from torch import nn
 
-from xbench_adapters.pytorch.lower.ngrams import looked_up
-from xbench_adapters.pytorch.lower.text import text_of
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.shared.tables import looked_up, numbered
+from xbench_adapters.pytorch.lower.text import each_text
+from xbench_adapters.pytorch.registry import ML, lowering
 from xbench_adapters.pytorch.tensors import as_text, tensor_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Node
     from xbench_adapters.pytorch.builder import Builder
 
-ML = "ai.onnx.ml"
 _KINDS = (("strings", object), ("int64s", np.int64), ("floats", np.float32))
 
 
@@ -67,7 +66,7 @@ class Words(nn.Module):
         flat = np.array(keys, dtype=object).reshape(-1)
         found = [self._value(key) for key in flat]
         if self.dtype == object:
-            return text_of(str, np.array(found, dtype=object).reshape(tuple(x.shape)))
+            return each_text(str, np.array(found, dtype=object).reshape(tuple(x.shape)))
         array = np.array(found, self.dtype).reshape(tuple(x.shape))
         device = x.device if isinstance(x, torch.Tensor) else None
         return tensor_of(array).to(device)
@@ -92,8 +91,7 @@ class Categories(nn.Module):
     def forward(self, x: Any) -> torch.Tensor:
         """Return a new last axis with a place for each category."""
         if self.text:
-            flat = [self.words.get(one, -1) for one in x.reshape(-1)]
-            x = torch.tensor(flat, device=self.cats.device).long().reshape(x.shape)
+            x = numbered(self.words, x, self.cats.device)
         found: torch.Tensor = x.long().unsqueeze(-1) == self.cats
         if not self.zeros and not bool(found.any(-1).all()):
             raise ValueError("a label is in none of the categories")

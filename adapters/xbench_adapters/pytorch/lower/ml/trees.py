@@ -9,16 +9,20 @@ import torch
 import torch.fx
 from torch import nn
 
-from xbench_adapters.pytorch.lower.features import Picked, labels_of, transform_of, transformed
-from xbench_adapters.pytorch.lower.forest import LEAF, MEMBER, MODES, Forest, Trees
-from xbench_adapters.pytorch.lower.labels import ML
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.ml.features import (
+    TRANSFORMS,
+    Picked,
+    labels_of,
+    transform_of,
+    transformed,
+)
+from xbench_adapters.pytorch.lower.ml.forest import LEAF, MEMBER, MODES, Forest, Trees
+from xbench_adapters.pytorch.registry import ML, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Node
     from xbench_adapters.pytorch.builder import Builder
 
-_TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO")
 _TOGETHER = ("AVERAGE", "SUM", "MIN", "MAX")
 
 
@@ -116,11 +120,6 @@ def _forest(trees: Trees, how: str, base: Array, to: Builder) -> Forest:
     return Forest(trees, depth, how, base)
 
 
-def first(pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Return the sums of a forest without what they are sums of."""
-    return pair[0]
-
-
 @lowering("TreeEnsembleRegressor", domain=ML)
 def tree_ensemble_regressor(node: Node, to: Builder) -> torch.fx.Node:
     """Return what the leaves that each row ends in give to each target."""
@@ -131,7 +130,7 @@ def tree_ensemble_regressor(node: Node, to: Builder) -> torch.fx.Node:
         to.refuse(f"{together} of the trees, with {len(base)} base values")
     trees = _listed(node, "target", targets, to)
     forest = _forest(trees, together, base if len(base) else np.zeros(targets, np.float32), to)
-    scores = to.call(first, to.module(forest, to.value(node.inputs[0])))
+    scores = to.item(to.module(forest, to.value(node.inputs[0])), 0)
     return to.call(transformed, scores, how)
 
 
@@ -197,13 +196,13 @@ def tree_ensemble(node: Node, to: Builder) -> torch.fx.Node:
     """Return what the leaves that each row ends in give to each target."""
     together = int(node.attributes["aggregate_function"])
     transform = int(node.attributes["post_transform"])
-    if not 0 <= together < len(_TOGETHER) or not 0 <= transform < len(_TRANSFORMS):
+    if not 0 <= together < len(_TOGETHER) or not 0 <= transform < len(TRANSFORMS):
         to.refuse(f"aggregate function {together} with transform {transform}")
     targets = int(node.attributes["n_targets"])
     trees = _split(node, targets, to)
     forest = _forest(trees, _TOGETHER[together], np.zeros(targets, trees.splits.dtype), to)
-    scores = to.call(first, to.module(forest, to.value(node.inputs[0])))
-    return to.call(transformed, scores, _TRANSFORMS[transform])
+    scores = to.item(to.module(forest, to.value(node.inputs[0])), 0)
+    return to.call(transformed, scores, TRANSFORMS[transform])
 
 
 def _split(node: Node, targets: int, to: Builder) -> Trees:

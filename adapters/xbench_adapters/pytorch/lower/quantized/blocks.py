@@ -9,8 +9,8 @@ import torch.fx
 from torch import nn
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.scales import LIMITS, spread
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.quantized.scales import LIMITS, spread
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 from xbench_adapters.pytorch.tensors import tensor_of
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _floats(
     return (found * factors).to(scales.dtype)
 
 
-@lowering("MatMulNBits", 1, domain="com.microsoft", raw=True)
+@lowering("MatMulNBits", 1, domain=MICROSOFT, raw=True)
 def matmul_n_bits(node: Node, to: Builder) -> torch.fx.Node:
     """Return a product with a weight in blocks of few bits: a native layer where it is known."""
     given = node.attributes
@@ -152,7 +152,7 @@ def _tensor(to: Builder, name: str) -> torch.Tensor | None:
     return None if array is None else tensor_of(array)
 
 
-@lowering("GatherBlockQuantized", 1, domain="com.microsoft", raw=True)
+@lowering("GatherBlockQuantized", 1, domain=MICROSOFT, raw=True)
 def gather_block_quantized(node: Node, to: Builder) -> torch.fx.Node:
     """Return slices of a table in blocks of few bits, as floats."""
     given, dtype = node.attributes, to.graph.value(node.inputs[0]).dtype

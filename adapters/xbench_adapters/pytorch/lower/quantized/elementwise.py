@@ -9,7 +9,8 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.scales import (
+from xbench_adapters.pytorch.lower.quantized.scales import (
+    Quantised,
     Target,
     offset,
     quantized,
@@ -17,16 +18,12 @@ from xbench_adapters.pytorch.lower.scales import (
     requantized,
     target_of,
 )
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.softmax import softmax_from
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
-
-Quantised = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
-"""Whole numbers, their scale, and their zero point as floats."""
-
-_DOMAIN = "com.microsoft"
 
 
 def add_quantized(
@@ -71,11 +68,7 @@ def softmax_quantized(
 ) -> torch.Tensor:
     """Return the softmax of what numbers stand for, over one axis or it and all after it."""
     found = real(*x)
-    if flattens:
-        axis = axis + found.dim() if axis < 0 else axis
-        found = torch.softmax(found.flatten(axis), -1).reshape(found.shape)
-    else:
-        found = torch.softmax(found, axis)
+    found = softmax_from(found, axis) if flattens else torch.softmax(found, axis)
     return requantized(found, scale, zero, target)
 
 
@@ -153,7 +146,7 @@ def result(
 
 
 def _register(operator: str, function: Callable[..., torch.Tensor]) -> None:
-    @lowering(operator, 1, domain=_DOMAIN)
+    @lowering(operator, 1, domain=MICROSOFT)
     def lowered(node: Node, to: Builder) -> torch.fx.Node:
         return to.call(function, parts(node, to, 0), parts(node, to, 3), *result(node, to, 6))
 
@@ -162,20 +155,20 @@ _register("QLinearAdd", add_quantized)
 _register("QLinearMul", multiply_quantized)
 
 
-@lowering("QLinearSigmoid", 1, domain=_DOMAIN)
+@lowering("QLinearSigmoid", 1, domain=MICROSOFT)
 def sigmoid(node: Node, to: Builder) -> torch.fx.Node:
     """Return the logistic function of quantised numbers, quantised."""
     return to.call(sigmoid_quantized, parts(node, to, 0), *result(node, to, 3))
 
 
-@lowering("QLinearLeakyRelu", 1, domain=_DOMAIN)
+@lowering("QLinearLeakyRelu", 1, domain=MICROSOFT)
 def leaky_relu(node: Node, to: Builder) -> torch.fx.Node:
     """Return quantised numbers, a fraction of those below zero, quantised."""
     alpha = node.attributes.get("alpha", 0.01)
     return to.call(leaky_relu_quantized, parts(node, to, 0), *result(node, to, 3), alpha)
 
 
-@lowering("QLinearSoftmax", 1, domain=_DOMAIN)
+@lowering("QLinearSoftmax", 1, domain=MICROSOFT)
 def softmax(node: Node, to: Builder) -> torch.fx.Node:
     """Return the softmax of quantised numbers, quantised; of old over all axes that follow."""
     flattens = node.attributes.get("opset", 13) < 13
@@ -185,7 +178,7 @@ def softmax(node: Node, to: Builder) -> torch.fx.Node:
     )
 
 
-@lowering("QLinearWhere", 1, domain=_DOMAIN)
+@lowering("QLinearWhere", 1, domain=MICROSOFT)
 def where(node: Node, to: Builder) -> torch.fx.Node:
     """Return numbers of the first where the condition holds, else of the second, quantised anew."""
     condition = to.value(node.inputs[0])
@@ -194,14 +187,14 @@ def where(node: Node, to: Builder) -> torch.fx.Node:
     )
 
 
-@lowering("QLinearConcat", 1, domain=_DOMAIN)
+@lowering("QLinearConcat", 1, domain=MICROSOFT)
 def concat(node: Node, to: Builder) -> torch.fx.Node:
     """Return quantised numbers one after the other, each quantised anew."""
     groups = [parts(node, to, place) for place in range(2, len(node.inputs), 3)]
     return to.call(concat_quantized, groups, *result(node, to, 0, 2), node.attributes["axis"])
 
 
-@lowering("QLinearReduceMean", 1, domain=_DOMAIN)
+@lowering("QLinearReduceMean", 1, domain=MICROSOFT)
 def mean(node: Node, to: Builder) -> torch.fx.Node:
     """Return means of quantised numbers, quantised."""
     axes = list(node.attributes.get("axes") or [])
@@ -209,7 +202,7 @@ def mean(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(mean_quantized, parts(node, to, 0), *result(node, to, 3), axes, keeps=keeps)
 
 
-@lowering("MulInteger", 1, domain=_DOMAIN)
+@lowering("MulInteger", 1, domain=MICROSOFT)
 def mul_integer(node: Node, to: Builder) -> torch.fx.Node:
     """Return products of numbers less their zero points, in 32 bits."""
     a, b = to.value(node.inputs[0]), to.value(node.inputs[2])

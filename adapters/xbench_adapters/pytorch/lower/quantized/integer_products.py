@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.fx
-from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.scales import offset
+from xbench_adapters.pytorch.lower.convolution import convolved
+from xbench_adapters.pytorch.lower.quantized.scales import offset
+from xbench_adapters.pytorch.lower.shared.windows import Rule
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array
@@ -21,11 +22,6 @@ EXACT = 2**24
 
 REACH = 255
 """The most that a number of 8 bits and its zero point are apart."""
-
-Window = tuple[list[int], list[int], list[int], int, str]
-"""Strides, padding, dilations (each may be empty), groups, and automatic padding."""
-
-_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
 def fits(terms: int) -> bool:
@@ -82,7 +78,8 @@ def convolution(
     weight: torch.Tensor,
     zeros: tuple[torch.Tensor | None, torch.Tensor | None],
     bias: torch.Tensor | None,
-    window: Window,
+    rule: Rule,
+    groups: int,
 ) -> torch.Tensor:
     """Return the convolution of numbers less their zero points: whole, held as floats.
 
@@ -92,27 +89,16 @@ def convolution(
             holds every sum with them.
         zeros: The zero points of both, as floats; that of the weight one a channel, or one.
         bias: Whole numbers that are added, one a channel.
-        window: How the kernel slides.
+        rule: How the kernel slides.
+        groups: The number of groups.
     """
-    strides, _, dilations, groups, _ = window
     dtype = _wide_enough(x, weight, bias)
     left = centred(x, zeros[0], dtype)
     zero = zeros[1]
     if zero is not None and zero.numel() > 1:
         zero = zero.reshape(-1, *[1] * (weight.dim() - 1))
-    before, after = _padding(x, weight, window)
-    if before != after:
-        ends = [end for pair in zip(reversed(before), reversed(after), strict=True) for end in pair]
-        left, before = functional.pad(left, ends), [0] * len(before)
-    found = _CONVOLUTIONS[weight.dim() - 3](
-        left,
-        centred(weight, zero, dtype),
-        None if bias is None else bias.to(dtype),
-        strides or 1,
-        before,
-        dilations or 1,
-        groups,
-    )
+    added = None if bias is None else bias.to(dtype)
+    found = convolved(left, centred(weight, zero, dtype), added, rule, groups)
     # Other devices' fast algorithms are not exact for whole numbers.
     return found if x.device.type == "cpu" else torch.round(found)
 
@@ -123,28 +109,6 @@ def _wide_enough(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     if weight.is_floating_point():
         return weight.dtype
     return torch.float32 if bias is None and fits(weight[0].numel()) else torch.float64
-
-
-def _padding(x: torch.Tensor, weight: torch.Tensor, window: Window) -> tuple[list[int], list[int]]:
-    """Return how much each axis is padded before and after."""
-    strides, pads, dilations, _, kind = window
-    axes = weight.dim() - 2
-    if kind not in ("SAME_UPPER", "SAME_LOWER"):
-        given = pads if pads and kind != "VALID" else [0] * (2 * axes)
-        return list(given[:axes]), list(given[axes:])
-    before, after = [], []
-    for place in range(axes):
-        extent = (weight.shape[2 + place] - 1) * (dilations[place] if dilations else 1) + 1
-        total = same_padding(x.shape[2 + place], strides[place] if strides else 1, extent)
-        first = total // 2 if kind == "SAME_UPPER" else total - total // 2
-        before.append(first)
-        after.append(total - first)
-    return before, after
-
-
-def same_padding(length: int, stride: int, extent: int) -> int:
-    """Return the padding with which an axis has as many windows as strides."""
-    return max((-(-length // stride) - 1) * stride + extent - length, 0)
 
 
 def known_factor(
@@ -165,10 +129,23 @@ def known_factor(
     whole = array.astype(np.int64)
     if offsets is not None:
         whole = whole - _laid(offsets.astype(np.int64), whole.ndim, axes)
-    most = REACH * int(np.abs(whole).sum(axis=tuple(axes)).max(initial=0))
-    if added is not None:
-        most += int(np.abs(added.astype(np.int64)).max(initial=0))
+    return in_floats(whole, axes, 0 if added is None else _largest(added))
+
+
+def in_floats(whole: Array, axes: Sequence[int], added: int = 0) -> Array:
+    """Return whole numbers in floats that hold every sum of products with 8 bits exactly.
+
+    Args:
+        whole: The numbers.
+        axes: The axes that are summed over.
+        added: The largest number that is added to a sum, without its sign.
+    """
+    most = REACH * int(np.abs(whole).sum(axis=tuple(axes)).max(initial=0)) + added
     return whole.astype(np.float32 if most <= EXACT else np.float64)
+
+
+def _largest(x: Array) -> int:
+    return int(np.abs(x.astype(np.int64)).max(initial=0))
 
 
 def _laid(offsets: Array, rank: int, axes: Sequence[int]) -> Array:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.integer_products import (
-    Window,
+from xbench_adapters.pytorch.lower.quantized.integer_products import (
     by_column,
     by_row,
     convolution,
@@ -18,8 +17,15 @@ from xbench_adapters.pytorch.lower.integer_products import (
     product,
     to_int32,
 )
-from xbench_adapters.pytorch.lower.scales import Target, along, offset, quantized, target_of
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.quantized.scales import (
+    Target,
+    along,
+    offset,
+    quantized,
+    target_of,
+)
+from xbench_adapters.pytorch.lower.shared.windows import Rule, rule_of
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 from xbench_adapters.pytorch.tensors import tensor_of
 
 if TYPE_CHECKING:
@@ -84,10 +90,11 @@ def conv_integer(
     x: torch.Tensor,
     weight: torch.Tensor,
     zeros: tuple[torch.Tensor | None, torch.Tensor | None],
-    window: Window,
+    rule: Rule,
+    groups: int,
 ) -> torch.Tensor:
     """Return the convolution of numbers less their zero points, in 32 bits."""
-    return to_int32(convolution(x, weight, zeros, None, window), weight[0].numel())
+    return to_int32(convolution(x, weight, zeros, None, rule, groups), weight[0].numel())
 
 
 def conv_ratio(x_scale: torch.Tensor, w_scale: torch.Tensor, y_scale: torch.Tensor) -> torch.Tensor:
@@ -102,14 +109,15 @@ def conv_quantized(
     zeros: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None],
     bias: torch.Tensor | None,
     ratio: torch.Tensor,
-    window: Window,
+    rule: Rule,
+    groups: int,
     target: Target,
     *,
     channels_last: bool,
 ) -> torch.Tensor:
     """Return a convolution of quantised numbers, quantised: see `conv_ratio`."""
     x = x.movedim(-1, 1) if channels_last else x
-    whole = convolution(x, weight, zeros[:2], bias, window).to(torch.float32)
+    whole = convolution(x, weight, zeros[:2], bias, rule, groups).to(torch.float32)
     scaled = whole * along(ratio, 1, whole.dim())
     found = quantized(scaled, None if zeros[2] is None else zeros[2].reshape(()), *target)
     return found.movedim(1, -1).contiguous() if channels_last else found
@@ -137,7 +145,7 @@ def lower_qlinear_matmul(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(matmul_quantized, to.value(a), right, zeros, ratio, target)
 
 
-@lowering("QGemm", 1, domain="com.microsoft")
+@lowering("QGemm", 1, domain=MICROSOFT)
 def lower_qgemm(node: Node, to: Builder) -> torch.fx.Node:
     """Return a product of quantised matrices with a bias in 32 bits: quantised, or as floats."""
     given = node.attributes
@@ -177,11 +185,12 @@ def lower_conv_integer(node: Node, to: Builder) -> torch.fx.Node:
     """Return a convolution of whole numbers in 32 bits, each less its zero point."""
     weight, zero = _kernel(node, to, node.inputs[1], node.input(3), None)
     zeros = (offset(to, node.input(2)), zero)
-    return to.call(conv_integer, to.value(node.inputs[0]), weight, zeros, _window(node, to))
+    slides = rule_of(node, to), node.attributes.get("group", 1)
+    return to.call(conv_integer, to.value(node.inputs[0]), weight, zeros, *slides)
 
 
 @lowering("QLinearConv", 10, raw=True)
-@lowering("QLinearConv", 1, domain="com.microsoft", raw=True)
+@lowering("QLinearConv", 1, domain=MICROSOFT, raw=True)
 def lower_qlinear_conv(node: Node, to: Builder) -> torch.fx.Node:
     """Return a convolution of quantised numbers with a bias in 32 bits, quantised."""
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero = node.inputs[:8]
@@ -198,7 +207,8 @@ def lower_qlinear_conv(node: Node, to: Builder) -> torch.fx.Node:
         (offset(to, x_zero), zero, offset(to, y_zero)),
         to.optional(name),
         _ratio(to, node, conv_ratio, x_scale, w_scale, y_scale),
-        _window(node, to),
+        rule_of(node, to),
+        node.attributes.get("group", 1),
         target_of(to, y_zero or node.outputs[0]),
         channels_last=bool(node.attributes.get("channels_last", 0)),
     )
@@ -215,15 +225,6 @@ def _kernel(
     if known is not None:
         return to.fixed(f"{node.name}_centred", known), None
     return to.value(name), offset(to, zero)
-
-
-def _window(node: Node, to: Builder) -> Window:
-    given = node.attributes
-    kind = given.get("auto_pad", "NOTSET")
-    if kind not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", ""):
-        to.refuse(f"auto_pad {kind}")
-    lists = [list(given.get(key) or []) for key in ("strides", "pads", "dilations")]
-    return (lists[0], lists[1], lists[2], given.get("group", 1), kind)
 
 
 def _ratio(

@@ -8,19 +8,21 @@ import torch
 import torch.fx
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.integer_products import same_padding
-from xbench_adapters.pytorch.lower.quantized_microsoft import Quantised, parts, result
-from xbench_adapters.pytorch.lower.scales import Target, real, requantized
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.quantized.elementwise import parts, result
+from xbench_adapters.pytorch.lower.quantized.scales import Quantised, Target, real, requantized
+from xbench_adapters.pytorch.lower.shared.pool_windows import AVERAGE
+from xbench_adapters.pytorch.lower.shared.windows import (
+    Ints,
+    Rule,
+    overhang_of,
+    rule_of,
+    windows_at,
+)
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
-
-Windows = tuple[list[int], list[int], list[int], str, bool, bool]
-"""Kernel, strides, padding, automatic padding, whether to round up, whether padding counts."""
-
-_POOLS = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
 
 
 def global_mean_quantized(
@@ -42,54 +44,37 @@ def window_mean_quantized(
     scale: torch.Tensor,
     zero: torch.Tensor | None,
     target: Target,
-    windows: Windows,
+    kernel: Ints,
+    rule: Rule,
     *,
+    ceil: bool,
+    counts_pads: bool,
     channels_last: bool,
 ) -> torch.Tensor:
     """Return the mean over each window of what numbers stand for, quantised."""
     values = real(*x)
     values = values.movedim(-1, 1) if channels_last else values
-    found = requantized(window_means(values, windows), scale, zero, target)
+    means = window_means(values, kernel, rule, ceil=ceil, counts_pads=counts_pads)
+    found = requantized(means, scale, zero, target)
     return found.movedim(1, -1).contiguous() if channels_last else found
 
 
-def window_means(x: torch.Tensor, windows: Windows) -> torch.Tensor:
+def window_means(
+    x: torch.Tensor, kernel: Ints, rule: Rule, *, ceil: bool, counts_pads: bool
+) -> torch.Tensor:
     """Return the mean over each window; what lies beyond all padding counts like padding."""
-    kernel, given, _, _, _, counts_pads = windows
-    strides = given or [1] * len(kernel)
-    ends = _ends(list(x.shape[2:]), windows)
-    pool = _POOLS[len(kernel) - 1]
-    means = pool(functional.pad(x, ends), kernel, strides)
+    windows = windows_at(rule, kernel, x.shape[2:])
+    ends, strides = overhang_of(windows, x.shape[2:], ceil=ceil), windows.strides
+    pool = AVERAGE[len(kernel) - 1]
+    means: torch.Tensor = pool(functional.pad(x, ends), kernel, strides)
     if counts_pads or not any(ends):
         return means
     ones = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
-    return means / pool(functional.pad(ones, ends), kernel, strides)
+    shares: torch.Tensor = pool(functional.pad(ones, ends), kernel, strides)
+    return means / shares
 
 
-def _ends(lengths: list[int], windows: Windows) -> list[int]:
-    """Return the padding, last axis first, with which plain windows are those wanted."""
-    kernel, given, pads, kind, rounds_up, _ = windows
-    axes = len(kernel)
-    strides = given or [1] * axes
-    found = []
-    for place, length in enumerate(lengths):
-        stride, extent = strides[place], kernel[place]
-        before = after = 0
-        if kind in ("SAME_UPPER", "SAME_LOWER"):
-            total = same_padding(length, stride, extent)
-            before = total // 2 if kind == "SAME_UPPER" else total - total // 2
-            after = total - before
-        elif pads and kind != "VALID":
-            before, after = pads[place], pads[axes + place]
-        room = length + before + after - extent
-        count = (-(-room // stride) if rounds_up else room // stride) + 1
-        if rounds_up and (count - 1) * stride >= length + before:
-            count -= 1
-        found.append((before, (count - 1) * stride + extent - length - before))
-    return [end for pair in reversed(found) for end in pair]
-
-
-@lowering("QLinearGlobalAveragePool", 1, domain="com.microsoft")
+@lowering("QLinearGlobalAveragePool", 1, domain=MICROSOFT)
 def global_average_pool(node: Node, to: Builder) -> torch.fx.Node:
     """Return the mean over all spatial axes, which stay with length 1, quantised."""
     last = bool(node.attributes.get("channels_last", 0))
@@ -98,22 +83,20 @@ def global_average_pool(node: Node, to: Builder) -> torch.fx.Node:
     )
 
 
-@lowering("QLinearAveragePool", 1, domain="com.microsoft")
+@lowering("QLinearAveragePool", 1, domain=MICROSOFT)
 def average_pool(node: Node, to: Builder) -> torch.fx.Node:
     """Return the mean of each window, quantised."""
     given = node.attributes
-    kernel = list(given["kernel_shape"])
+    kernel = tuple(given["kernel_shape"])
     if len(kernel) not in (1, 2, 3):
         to.refuse(f"{len(kernel)} spatial axes")
-    windows = (
-        kernel,
-        list(given.get("strides") or []),
-        list(given.get("pads") or []),
-        given.get("auto_pad", "NOTSET"),
-        bool(given.get("ceil_mode", 0)),
-        bool(given.get("count_include_pad", 0)),
-    )
-    last = bool(given.get("channels_last", 0))
     return to.call(
-        window_mean_quantized, parts(node, to, 0), *result(node, to, 3), windows, channels_last=last
+        window_mean_quantized,
+        parts(node, to, 0),
+        *result(node, to, 3),
+        kernel,
+        rule_of(node, to),
+        ceil=bool(given.get("ceil_mode", 0)),
+        counts_pads=bool(given.get("count_include_pad", 0)),
+        channels_last=bool(given.get("channels_last", 0)),
     )

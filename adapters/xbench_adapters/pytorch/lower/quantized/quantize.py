@@ -9,18 +9,14 @@ import torch
 import torch.fx
 from onnx import helper
 
-from xbench_adapters.pytorch.lower.scales import LIMITS, offset, quantized, spread
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.quantized.scales import LIMITS, offset, quantized, spread
+from xbench_adapters.pytorch.lower.shared.small_types import FLOAT8, nearest_float4, to_float8
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 from xbench_adapters.pytorch.tensors import DTYPES, tensor_of, torch_dtype
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
     from xbench_adapters.pytorch.builder import Builder
-
-_ROUNDS_TO_448 = 464.0
-"""Up to here a float is nearest to the largest number of float8_e4m3fn; it has no infinity."""
-
-_FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz")
 
 
 def divided(
@@ -64,23 +60,11 @@ def quantize_to_float8(
     scale: torch.Tensor,
     place: tuple[int, int],
     precision: torch.dtype,
-    largest: float | None,
-    dtype: torch.dtype,
+    name: str,
+    saturate: bool,
 ) -> torch.Tensor:
-    """Return floats of 8 bits; those out of range are ``largest``, or without it no number."""
-    found = divided(x, scale, *place, precision)
-    if largest is not None:
-        found = torch.clamp(found, -largest, largest)
-    elif dtype == torch.float8_e4m3fn:  # some versions of PyTorch cut these down to the largest
-        found = found.masked_fill(found.abs() > _ROUNDS_TO_448, torch.nan)
-    return found.to(dtype)
-
-
-def nearest_float4(x: torch.Tensor) -> torch.Tensor:
-    """Return the nearest of 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, half to even."""
-    size = x.abs()
-    step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
-    return torch.copysign(torch.clamp(torch.round(size / step) * step, max=6.0), x)
+    """Return floats of 8 bits; those out of range are the largest, or else no number."""
+    return to_float8(divided(x, scale, *place, precision), name, saturate)
 
 
 def quantize_to_float4(
@@ -123,7 +107,7 @@ def quantize_by_range(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torc
 
 
 @lowering("QuantizeLinear", 10, raw=True)
-@lowering("QuantizeLinear", 1, domain="com.microsoft", raw=True)
+@lowering("QuantizeLinear", 1, domain=MICROSOFT, raw=True)
 def quantize_linear(node: Node, to: Builder) -> torch.fx.Node:
     """Return floats in a type of few bits: divided by a scale, rounded, moved, kept in range."""
     kind, place = _kind(node, to), _place(node, to)
@@ -136,16 +120,15 @@ def quantize_linear(node: Node, to: Builder) -> torch.fx.Node:
     if kind == "float4_e2m1fn":
         zero = offset(to, node.input(2))
         return to.call(quantize_to_float4, x, scale, zero, place, precision)
-    if kind not in _FLOAT8:
+    if kind not in FLOAT8:
         to.refuse(f"PyTorch has no {kind}")
     _no_zero(node, to)
-    saturates = node.attributes.get("saturate", 1)
-    largest = float(torch.finfo(DTYPES[kind]).max) if saturates else None
-    return to.call(quantize_to_float8, x, scale, place, precision, largest, DTYPES[kind])
+    saturate = bool(node.attributes.get("saturate", 1))
+    return to.call(quantize_to_float8, x, scale, place, precision, kind, saturate)
 
 
 @lowering("DequantizeLinear", 10, raw=True)
-@lowering("DequantizeLinear", 1, domain="com.microsoft", raw=True)
+@lowering("DequantizeLinear", 1, domain=MICROSOFT, raw=True)
 def dequantize_linear(node: Node, to: Builder) -> torch.fx.Node:
     """Return what numbers of few bits stand for: moved by a zero point, times a scale."""
     code = node.attributes.get("output_dtype", 0)
@@ -154,7 +137,7 @@ def dequantize_linear(node: Node, to: Builder) -> torch.fx.Node:
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         to.refuse("its result must be float32, float16 or bfloat16")
     value = to.graph.value(name).dtype
-    eight = value is not None and value.name in _FLOAT8
+    eight = value is not None and value.name in FLOAT8
     if eight:
         _no_zero(node, to)
     place = _place(node, to)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 import torch.fx
 
-from xbench_adapters.pytorch.lower.integer_products import EXACT, REACH
-from xbench_adapters.pytorch.lower.quantized_attention import dynamic_product
-from xbench_adapters.pytorch.registry import lowering
+from xbench_adapters.pytorch.lower.index import turned
+from xbench_adapters.pytorch.lower.quantized.integer_products import in_floats
+from xbench_adapters.pytorch.lower.quantized.transformer import dynamic_product
+from xbench_adapters.pytorch.registry import MICROSOFT, lowering
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -54,9 +55,9 @@ def lstm_quantized(
         added = None if bias is None else bias[place].reshape(2, -1).sum(0)
         gates = dynamic_product(x, inner[0][place], None, inner[1][place], added)
         first = [None if one is None else one[place] for one in states]
-        gates = turned(gates, lengths) if backwards else gates
+        gates = backwards_in_time(gates, lengths) if backwards else gates
         steps, last, cell = _steps(gates, outer[0][place], outer[1][place], lengths, first)
-        found.append((turned(steps, lengths) if backwards else steps, last, cell))
+        found.append((backwards_in_time(steps, lengths) if backwards else steps, last, cell))
     every, lasts, cells = zip(*found, strict=True)
     return torch.stack(every, 1), torch.stack(lasts), torch.stack(cells)
 
@@ -88,16 +89,12 @@ def _steps(
     return torch.stack(every), state, cell
 
 
-def turned(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+def backwards_in_time(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     """Return the steps of each sample backwards; those after its end stay where they are."""
-    if lengths is None:
-        return x.flip(0)
-    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(-1)
-    places = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return x.gather(0, places.unsqueeze(-1).expand_as(x))
+    return x.flip(0) if lengths is None else turned(x, lengths, 1, 0)
 
 
-@lowering("DynamicQuantizeLSTM", 1, domain="com.microsoft")
+@lowering("DynamicQuantizeLSTM", 1, domain=MICROSOFT)
 def dynamic_quantize_lstm(node: Node, to: Builder) -> tuple[torch.fx.Node, ...]:
     """Return the outputs of every step, the last output and the last cell state."""
     _usual(node, to)
@@ -123,9 +120,7 @@ def _weight(node: Node, to: Builder, place: int, scale: int) -> tuple[torch.fx.N
         less = to.call(less_zero, to.value(name), to.value(zero))
         return less, to.value(node.inputs[scale])
     whole = array.astype(np.int64) - offsets.astype(np.int64).reshape(array.shape[0], 1, -1)
-    most = REACH * int(np.abs(whole).sum(axis=1).max(initial=0))
-    wide = whole.astype(np.float32 if most <= EXACT else np.float64)
-    return to.fixed(f"{name}_centred", wide), to.value(node.inputs[scale])
+    return to.fixed(f"{name}_centred", in_floats(whole, (1,))), to.value(node.inputs[scale])
 
 
 def _usual(node: Node, to: Builder) -> None:

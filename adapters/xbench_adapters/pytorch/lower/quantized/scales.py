@@ -29,6 +29,9 @@ LIMITS: dict[str, tuple[int, int]] = {
 Target = tuple[int, int, torch.dtype]
 """The least and the largest number that a result may be, and the type that holds it."""
 
+Quantised = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""Whole numbers, their scale, and their zero point as floats."""
+
 
 def spread(value: torch.Tensor, shape: Sequence[int], axis: int, block: int) -> torch.Tensor:
     """Return a scale or zero point so that it broadcasts against a tensor of ``shape``.
@@ -39,13 +42,9 @@ def spread(value: torch.Tensor, shape: Sequence[int], axis: int, block: int) -> 
         axis: The axis along which it changes.
         block: How many elements in a row share a number; 0 where it is a vector.
     """
-    if value.numel() == 1:
-        return value.reshape(())
-    if block:
+    if block and value.numel() != 1:
         return value.repeat_interleave(block, axis).narrow(axis, 0, shape[axis])
-    lengths = [1] * len(shape)
-    lengths[axis] = -1
-    return value.reshape(lengths)
+    return along(value, axis, len(shape))
 
 
 def along(value: torch.Tensor, axis: int, rank: int) -> torch.Tensor:

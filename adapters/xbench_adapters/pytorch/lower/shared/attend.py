@@ -64,11 +64,11 @@ def both(mask: torch.Tensor | None, seen: torch.Tensor | None) -> torch.Tensor |
     return mask & seen if mask.dtype == torch.bool else torch.where(seen, mask, LOWEST)
 
 
-def as_bias(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return a mask as numbers to add to scores."""
+def as_bias(mask: torch.Tensor, dtype: torch.dtype, lowest: float = LOWEST) -> torch.Tensor:
+    """Return a mask as numbers to add to scores: ``lowest`` for a key that does not count."""
     if mask.dtype != torch.bool:
         return mask.to(dtype)
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, LOWEST)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, lowest)
 
 
 def repeated(x: torch.Tensor, heads: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ too, and the places tell where each piece of text goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Placer = Callable[Concatenate[torch.Tensor, torch.Tensor, Arguments], torch.Tensor]
+
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def moves(
@@ -40,6 +43,47 @@ def moves(
         return cast("Result", moved)  # arrays where tensors are declared
 
     return cast("Callable[Concatenate[torch.Tensor, Arguments], Result]", either)
+
+
+def moves_both(function: Placer[Arguments]) -> Placer[Arguments]:
+    """Return ``function`` for text too, where it only moves the elements of two tensors."""
+
+    @wraps(function)
+    def either(
+        x: torch.Tensor, new: torch.Tensor, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> torch.Tensor:
+        if not isinstance(x, np.ndarray):
+            return function(x, new, *args, **kwargs)
+        held: Any = np.asarray(new)
+        places = torch.arange(x.size).reshape(x.shape)
+        others = x.size + torch.arange(held.size).reshape(held.shape)
+        elements = np.concatenate([x.reshape(-1), held.reshape(-1)])
+        found: Any = text_at(elements, function(places, others, *args, **kwargs))
+        return found  # an array, where a tensor is declared
+
+    return either
+
+
+def stacked(rows: Sequence[Any], axis: int) -> Any:
+    """Return tensors, or arrays of text, stacked along a new axis."""
+    if isinstance(rows[0], np.ndarray):
+        return np.stack(rows, axis)
+    return torch.stack([_bits(one) for one in rows], axis).view(rows[0].dtype)
+
+
+def joined(rows: Sequence[Any], axis: int) -> Any:
+    """Return tensors, or arrays of text, one after the other along an axis."""
+    if isinstance(rows[0], np.ndarray):
+        return np.concatenate(rows, axis)
+    return torch.cat([_bits(one) for one in rows], axis).view(rows[0].dtype)
+
+
+def _bits(x: torch.Tensor) -> torch.Tensor:
+    """Return the elements of a type that PyTorch has few kernels for as numbers of that size."""
+    rare = x.dtype in (torch.uint16, torch.uint32, torch.uint64) or (
+        x.dtype.is_floating_point and x.dtype.itemsize == 1
+    )
+    return x.view(_BITS[x.dtype.itemsize]) if rare else x
 
 
 def text_at(x: Array, places: torch.Tensor) -> Array:

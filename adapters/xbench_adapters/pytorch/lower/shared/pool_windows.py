@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from xbench_adapters.pytorch.lower.windows import (
+from xbench_adapters.pytorch.lower.shared.windows import (
     Ints,
     Rule,
     Windows,

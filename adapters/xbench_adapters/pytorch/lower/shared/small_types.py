@@ -16,18 +16,18 @@ from xbench_adapters.pytorch.tensors import DTYPES, as_text
 if TYPE_CHECKING:
     from xbench.graph.plain import Array
 
-LARGEST = {
+FLOAT8 = {
     "float8_e4m3fn": 448.0,
     "float8_e4m3fnuz": 240.0,
     "float8_e5m2": 57344.0,
     "float8_e5m2fnuz": 57344.0,
 }
-"""The largest number of each type that a cast may saturate at."""
+"""Floats of 8 bits with a fraction, and the largest number of each."""
 
 WIDTHS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
 """Bits of the types of less than a byte."""
 
-EIGHTS = frozenset({*(DTYPES[name] for name in LARGEST), torch.float8_e8m0fnu})
+EIGHTS = frozenset({*(DTYPES[name] for name in FLOAT8), torch.float8_e8m0fnu})
 
 _FOURS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """What the bits of a float of 4 stand for, without the sign."""
@@ -47,11 +47,12 @@ def converted(x: torch.Tensor, name: str, saturate: bool, round_mode: str) -> to
             return x
         x = _read(x, name)
     if name == "object":
-        return text_of(x)  # type: ignore[return-value]  # text is an array
+        return spelled(x)  # type: ignore[return-value]  # text is an array
     if x.dtype in EIGHTS:
         x = x.to(torch.float32)
-    if name in LARGEST:
-        return to_float8(x, name, saturate)
+    if name in FLOAT8:
+        # To 32 bits first, as in ONNX's reference, though a double is then rounded twice.
+        return to_float8(x.to(torch.float32), name, saturate)
     if name == "float8_e8m0fnu":
         return to_exponent(x, saturate, round_mode)
     if name == "float4_e2m1fn":
@@ -77,11 +78,10 @@ def to_odd(x: torch.Tensor) -> torch.Tensor:
 
 def to_float8(x: torch.Tensor, name: str, saturate: bool) -> torch.Tensor:
     """Return floats of 8 bits; beyond the largest it or, without ``saturate``, NaN or infinity."""
-    x = x.to(torch.float32)  # so does ONNX's reference, though a double is then rounded twice
     if name == "float8_e4m3fn" and not saturate:
         # Some versions of PyTorch stop at the largest number by themselves.
-        x = torch.where(x.abs() > 464.0, torch.nan, x)  # halfway to the next there would be
-    return (x.clamp(-LARGEST[name], LARGEST[name]) if saturate else x).to(DTYPES[name])
+        x = x.masked_fill(x.abs() > 464.0, torch.nan)  # halfway to the next there would be
+    return (x.clamp(-FLOAT8[name], FLOAT8[name]) if saturate else x).to(DTYPES[name])
 
 
 def to_exponent(x: torch.Tensor, saturate: bool, round_mode: str) -> torch.Tensor:
@@ -104,10 +104,14 @@ def to_exponent(x: torch.Tensor, saturate: bool, round_mode: str) -> torch.Tenso
 def to_float4(x: torch.Tensor) -> torch.Tensor:
     """Return the nearest floats of 4 bits, of which the largest is 6; NaN becomes 0."""
     x = x.to(torch.float32)
-    size = x.abs().clamp(max=6.0)
+    return torch.where(x.isnan(), torch.copysign(torch.zeros_like(x), -x), nearest_float4(x))
+
+
+def nearest_float4(x: torch.Tensor) -> torch.Tensor:
+    """Return the nearest of 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, half to even."""
+    size = x.abs()
     step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
-    near = torch.copysign((size / step).round() * step, x)
-    return torch.where(x.isnan(), torch.copysign(torch.zeros_like(x), -x), near)
+    return torch.copysign(torch.clamp(torch.round(size / step) * step, max=6.0), x)
 
 
 def to_few_bits(x: torch.Tensor, width: int, unsigned: bool) -> torch.Tensor:
@@ -119,12 +123,12 @@ def to_few_bits(x: torch.Tensor, width: int, unsigned: bool) -> torch.Tensor:
     return ((low ^ sign) - sign).to(torch.int8)
 
 
-def text_of(x: torch.Tensor) -> Array:
+def spelled(x: torch.Tensor) -> Array:
     """Return numbers as text, as NumPy spells them; what it cannot spell as a float of 32 bits."""
     small = x.dtype == torch.bfloat16 or x.dtype in EIGHTS
     plain: Array = (x.to(torch.float32) if small else x).cpu().numpy()
-    spelled: Array = plain.astype(np.str_).astype(object)
-    return spelled
+    texts: Array = plain.astype(np.str_).astype(object)
+    return texts
 
 
 def _read(x: Array, name: str) -> torch.Tensor:

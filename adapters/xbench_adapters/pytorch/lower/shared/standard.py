@@ -18,9 +18,6 @@ from xbench_adapters.pytorch.registry import find
 if TYPE_CHECKING:
     from xbench_adapters.pytorch.builder import Builder
 
-MICROSOFT = "com.microsoft"
-"""The domain of the operators that ONNX Runtime's optimisers write."""
-
 
 def as_standard(
     node: Node,

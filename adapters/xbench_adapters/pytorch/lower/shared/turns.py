@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xbench_adapters.pytorch.lower.sequence import stacked
+from xbench_adapters.pytorch.lower.shared.moved import stacked
 from xbench_adapters.pytorch.tensors import torch_dtype
 
 if TYPE_CHECKING:

@@ -118,17 +118,6 @@ def open_windows_of(node: Node, to: Builder, kernel: Ints) -> Windows | None:
     return settled(rule_of(node, to), kernel, None if shape is None else shape[2:])
 
 
-def windows_of(node: Node, to: Builder, kernel: Ints) -> Windows:
-    """Return the windows of a node, its automatic padding worked out, or refuse it."""
-    if len(kernel) not in (1, 2, 3):
-        to.refuse(f"{len(kernel)} spatial axes")
-    windows = open_windows_of(node, to, tuple(kernel))
-    if windows is None:
-        to.shape(node.inputs[0])  # refuses with what to do about it
-        raise AssertionError
-    return windows
-
-
 def counts_of(windows: Windows, lengths: Sequence[int], *, ceil: bool) -> list[int]:
     """Return how many windows each axis has, by ONNX's own rule.
 

@@ -1,0 +1,1 @@
+"""Operators of `com.microsoft`: those that ONNX Runtime's optimisers write."""

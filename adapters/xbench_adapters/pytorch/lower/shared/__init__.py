@@ -1,0 +1,1 @@
+"""Helpers that lowerings of several families are made of: no operator is registered here."""

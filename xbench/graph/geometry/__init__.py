@@ -1,0 +1,1 @@
+"""Arithmetic over axes of space that importers share; it imports no framework."""
