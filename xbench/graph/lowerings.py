@@ -15,6 +15,12 @@ from xbench.graph.plain import Graph, Node
 LATEST = 28
 """The newest operator set that the lowerings were written and tested for."""
 
+MICROSOFT = "com.microsoft"
+"""The domain of the operators that ONNX Runtime's optimisers and quantiser write."""
+
+ML = "ai.onnx.ml"
+"""The domain of ONNX's operators on features, labels and trees."""
+
 Function = Callable[[Node, Any], Any]
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from xbench.errors import UnsupportedNodeError
 from xbench.graph.evaluate import evaluate
 from xbench.graph.fusions import fuse
-from xbench.graph.plain import Graph, Node
 from xbench_adapters.pytorch.builder import Builder, Held
-from xbench_adapters.pytorch.registry import Entry, find, handles
+from xbench_adapters.pytorch.registry import TABLE, Entry, find, handles
 from xbench_adapters.pytorch.tensors import DTYPES
 from xbench_adapters.pytorch.weightless import Weightless
 
 if TYPE_CHECKING:
     import onnx
     import torch.fx
+
+    from xbench.graph.plain import Graph, Node
 
 
 def import_onnx(
@@ -48,23 +49,10 @@ def _understood(
 ) -> Graph:
     """Return the graph to lower, once every operator in it is known to have a lowering."""
     graph = fuse(evaluate(model, shapes, handles))
-    check(graph)
+    TABLE.check(graph)
     for name in graph.inputs:
         _check_input(graph, name)
     return graph
-
-
-def check(graph: Graph) -> None:
-    """Refuse a graph with a node that has no lowering, before any weight is copied.
-
-    Raises:
-        UnsupportedNodeError: Naming the first such node, within inner graphs too.
-    """
-    for node in graph.nodes:
-        find(node)
-        for value in node.attributes.values():
-            if isinstance(value, Graph):
-                check(value)
 
 
 def lower(
@@ -90,7 +78,7 @@ def lower(
 
 
 def _lower_node(builder: Builder, node: Node, entry: Entry) -> None:
-    builder.begin(node, raw=entry.raw)
+    builder.begin(node, raw=entry.options.get("raw", False))
     found = entry.function(node, builder)
     results = found if isinstance(found, tuple) else (found,)
     given = {place for place, one in enumerate(results) if one is not None}

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from xbench.graph.stand_ins import Way, way
+
 _LOWEST = -(2**63)
 """The sign bit of 64: flipped, numbers without a sign are in the order of those with one."""
 
@@ -110,50 +112,15 @@ _WIDER = {
 _MODULAR = StandIn(torch.int64, bits_of_uint64, bits_to_uint64)
 _ORDERED = StandIn(torch.int64, order_of_uint64, order_to_uint64)
 
-PACKED = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
-"""Types of less than a byte, of which PyTorch's stand-ins hold one element each."""
-
-MOVING = frozenset(
-    {
-        "CenterCropPad", "Compress", "Concat", "ConcatFromSequence", "Constant", "ConstantOfShape",
-        "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity",
-        "If", "Loop", "Optional", "OptionalGetElement", "OptionalHasElement", "Pad", "Reshape",
-        "ReverseSequence", "Scan", "Scatter", "ScatterElements", "ScatterND", "SequenceAt",
-        "SequenceConstruct", "SequenceErase", "SequenceInsert", "SequenceLength", "Shape", "Size",
-        "Slice", "SpaceToDepth", "Split", "SplitToSequence", "Squeeze", "TensorScatter", "Tile",
-        "Transpose", "Trilu", "Unsqueeze", "Where",
-        "ArrayFeatureExtractor", "OneHot", "Resize", "Upsample",
-    }
-)  # fmt: skip
-"""Operators that move elements and do not look at them."""
-
-_MODULO = frozenset(
-    {"Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CumSum", "Einsum", "Equal"}
-    | {"Gemm", "MatMul", "Mul", "OneHot", "Range", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
-    | {"Sub", "Sum"}
-    | {"ReduceL1", "ReduceL2", "ReduceMean"}  # told that their bits have no sign
-    | {"Col2Im", "CumProd", "NonZero"}
-)
-"""Operators whose results modulo 2**64 are the same for numbers with a sign and without."""
-
-_COMPARING = frozenset(
-    {"ArgMax", "ArgMin", "Clip", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min"}
-    | {"ReduceMax", "ReduceMin", "TopK", "Unique", "MaxPool"}
-)
-"""Operators that only compare and pick."""
-
 
 def stand_in(dtype: str, operator: str) -> StandIn | str | None:
     """Return how ``operator`` computes with a type; None for as it is; text for not at all."""
-    if dtype in _WIDER:
+    found = way(dtype, operator)
+    if found is None:
+        kind = "text" if dtype == "object" else dtype
+        return f"PyTorch has no such arithmetic for {kind}"
+    if found is Way.WIDER:
         return _WIDER[dtype]
-    if dtype == "uint64":
-        if operator in _MODULO | MOVING:
-            return _MODULAR
-        return _ORDERED if operator in _COMPARING else f"PyTorch has no such arithmetic for {dtype}"
-    if dtype in _BITS or dtype in PACKED or dtype == "object":
-        if operator not in MOVING:
-            kind = "text" if dtype == "object" else dtype
-            return f"PyTorch has no arithmetic for {kind}"
-        return _BITS.get(dtype)
-    return None
+    if found is Way.BITS:
+        return _BITS[dtype]
+    return {Way.MODULAR: _MODULAR, Way.ORDERED: _ORDERED}.get(found)

@@ -164,9 +164,7 @@ def counts_of(windows: Windows, lengths: Sequence[Length], *, ceil: bool) -> lis
     return found
 
 
-def overhang_of(
-    windows: Windows, lengths: Sequence[Length], counts: Sequence[Length]
-) -> Ends:
+def overhang_of(windows: Windows, lengths: Sequence[Length], counts: Sequence[Length]) -> Ends:
     """Return the padding with which none of so many windows reaches beyond an end.
 
     What they leave over at an end is not cut off.

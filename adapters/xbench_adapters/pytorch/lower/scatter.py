@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 import torch.fx
 
+from xbench.graph.stand_ins import PACKED
 from xbench_adapters.pytorch.lower.shared.moved import is_text, moves_both
 from xbench_adapters.pytorch.lower.shared.places import from_either_end, known_axis, places_of
 from xbench_adapters.pytorch.registry import lowering
-from xbench_adapters.pytorch.stand_in import PACKED
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node

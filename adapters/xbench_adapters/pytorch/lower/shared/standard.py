@@ -53,7 +53,7 @@ def as_standard(
         tuple(node.outputs if outputs is None else outputs),
     )
     entry = find(made)
-    to.begin(made, raw=entry.raw)
+    to.begin(made, raw=entry.options.get("raw", False))
     to.node = node  # a refusal names the operator that the model has
     found = entry.function(made, to)
     return found if isinstance(found, tuple) else (found,)
