@@ -1,0 +1,1 @@
+"""Functions that lower operators of ONNX to TensorFlow, in files by family."""
