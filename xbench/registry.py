@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 GROUP = "xbench.adapters"
 LISTING = "xbench backends"
-OURS = ("onnxruntime", "openvino", "pytorch")
+OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "litert")
 TEST_VARIABLE = "XBENCH_TEST_ADAPTERS"
 TEST_ADAPTERS = {
     "null": "xbench.testing:NullAdapter",

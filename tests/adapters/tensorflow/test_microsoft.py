@@ -151,6 +151,18 @@ def test_sums_that_are_fused_with_what_comes_next() -> None:
     x = feeds["x"] + feeds["b"]
     want = x[..., :2] * tf.nn.gelu(x[..., 2:]).numpy()
     agrees(node("BiasSplitGelu", ["x", "b"], ["y"]), two, wanted=[want])
+    kept = np.ones((2, 3, 4), bool)
+    agrees(node("BiasDropout", ["x", "b", "s"], ["y", "m"]), feeds, wanted=[x + feeds["s"], kept])
+    exps = np.exp(x).reshape(2, -1)
+    want = (exps / exps.sum(1, keepdims=True)).reshape(2, 3, 4)
+    agrees(node("BiasSoftmax", ["x", "b"], ["y"], axis=1, is_inner_broadcast=1), two, wanted=[want])
+
+
+def test_dropout_in_training_is_refused() -> None:
+    weights = {"r": np.float32(0.5), "t": np.bool_(True)}
+    dropout = node("BiasDropout", ["x", "b", "", "r", "t"], ["y"])
+    with pytest.raises(UnsupportedNodeError, match="training"):
+        import_onnx(whole(dropout, {"x": normal(2, 4), "b": normal(4)}, weights))
 
 
 @given(st.booleans(), st.booleans(), st.sampled_from([(2, 3, 8), (1, 3, 8), (3, 8)]))

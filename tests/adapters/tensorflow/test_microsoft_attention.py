@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.adapters.pytorch.graphs import normal, opened
 from tests.adapters.pytorch.microsoft import node, whole
-from tests.adapters.pytorch.test_microsoft_attention import KINDS, grouped, padding
+from tests.adapters.pytorch.test_microsoft_attention import KINDS, bucket, grouped, padding
 from tests.adapters.tensorflow.graphs import run
 from tests.adapters.tensorflow.test_microsoft import agrees
 from xbench.errors import UnsupportedNodeError
@@ -195,3 +195,19 @@ def test_linear_attention_refuses_inputs_that_its_rule_has_not() -> None:
     attention = node("LinearAttention", list(feeds), ["y", "s"], **attributes)
     with pytest.raises(UnsupportedNodeError, match="gated"):
         import_onnx(whole(attention, feeds))
+
+
+@pytest.mark.parametrize("either", [0, 1])
+@pytest.mark.parametrize("length", [1, 12])
+def test_biases_by_distance(either: int, length: int) -> None:
+    table = normal(8, 2)
+    want = np.zeros((1, 2, length, length), np.float32)
+    for query in range(length):
+        for key in range(length):
+            want[0, :, query, key] = table.reshape(2, 8)[:, bucket(key - query, either)]
+    weights = {"t": table, "k": np.array([length])}
+    bias = node(
+        "RelativePositionBias", ["t", "q", "k"], ["y"], max_distance=20, is_bidirectional=either
+    )
+    feeds = {"q": np.array([length])}
+    agrees(bias, feeds, weights, wanted=[want], open_too=False)

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
+from tests.adapters.pytorch.graphs import few, model, normal
 from tests.adapters.pytorch.microsoft import node as fused
 from tests.adapters.pytorch.test_operators import windows
 from tests.adapters.pytorch.test_quantized import small, whole
-from tests.adapters.tensorflow.test_quantized import bytes_, few, same
+from tests.adapters.tensorflow.test_quantized import bytes_, same
 from xbench_adapters.tensorflow import import_onnx
 
 node = helper.make_node
+few = settings(few, max_examples=10)
 
 
 def scales(dtype: Any, names: str, result: float = 0.9) -> dict[str, Any]:

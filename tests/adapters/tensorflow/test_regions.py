@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import WAYS, model, normal, opened, ways
-from tests.adapters.tensorflow.test_resizing import check, few
+from tests.adapters.pytorch.graphs import WAYS, few, model, normal, opened, ways
+from tests.adapters.tensorflow.test_resizing import check
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.tensorflow import import_onnx
 
 node = helper.make_node
+few = settings(few, max_examples=6)
 
 
 @given(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
+from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
 from tests.adapters.tensorflow.graphs import agree, run
 from tests.adapters.tensorflow.sliding import agree_open, few, kinds_of, opened, shapes_of, windows
 from xbench.errors import UnsupportedNodeError
@@ -184,3 +186,29 @@ def test_windows_without_a_meaning_are_refused(one: Any, detail: str) -> None:
     opset = 1 if detail == "kernel_shape" else 20
     with pytest.raises(UnsupportedNodeError, match=detail):
         import_onnx(model([one], {"x": normal(1, 1, 4, 4)}, ["y"], opset=opset))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(
+    "one",
+    [
+        node("Conv", ["x", "w"], ["y"], group=2),
+        node("ConvTranspose", ["x", "w"], ["y"], group=2),
+        node("AveragePool", ["x"], ["y"], kernel_shape=[15, 15]),
+        node("LpPool", ["x"], ["y"], kernel_shape=[15, 15]),
+        node("GlobalLpPool", ["x"], ["y"]),
+    ],
+)
+def test_floats_of_16_bits_are_summed_in_32(one: onnx.NodeProto, dtype: Any) -> None:
+    """Sums of 400 numbers of one sign, of which a kernel in 16 bits would lose many."""
+    feeds = {"x": np.abs(normal(1, 2, 20, 20)).astype(dtype)}
+    weights = {"w": np.abs(normal(2, 1, 15, 15)).astype(dtype)} if len(one.input) > 1 else {}
+    (found,) = run(import_onnx(model([one], feeds, ["y"], weights, opset=22)), feeds)
+    assert found.dtype == dtype
+    feeds, weights = (
+        {name: array.astype(np.float32) for name, array in arrays.items()}
+        for arrays in (feeds, weights)
+    )
+    (wanted,) = onnxruntime_says(model([one], feeds, ["y"], weights, opset=20), feeds)
+    tolerance = 1e-3 if dtype == np.float16 else 8e-3
+    np.testing.assert_allclose(found.astype(np.float32), wanted, rtol=tolerance)

@@ -20,6 +20,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
     rule_at,
     widened,
 )
+from xbench_adapters.tensorflow.lower.widths import NARROW
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import held
 
@@ -83,6 +84,11 @@ def convolved(
     if axes == 1:
         found = convolved(flat(x), weight[None], widened(windows), groups, bias, same=same)
         return tf.squeeze(found, 1)
+    by_channel = axes == 2 and _by_channel(weight, windows, groups)
+    if x.dtype in NARROW and (axes == 3 or by_channel):  # kernels that sum in so few bits
+        x_wide, wide = (tf.cast(one, tf.float32) for one in (x, weight))
+        more = None if bias is None else tf.cast(bias, tf.float32)
+        return tf.cast(convolved(x_wide, wide, windows, groups, more, same=same), x.dtype)
     same = same or is_same(windows, lengths_of(x), windows.ends)
     padding = "SAME" if same else padding_of(windows.ends)
     if padding is None or (axes == 3 and not isinstance(padding, str)):
@@ -91,7 +97,7 @@ def convolved(
         weight = inflated(weight, windows)
         strides = [1, *windows.strides, 1]
         return _by_group(lambda x, w: tf.nn.conv3d(x, w, strides, padding), x, weight, groups, bias)
-    if _by_channel(x, weight, windows, groups):
+    if by_channel:
         return _biased(_depthwise(x, weight, windows, groups, padding), bias)
     options = {"dilations": windows.dilations}
     return _by_group(
@@ -123,13 +129,13 @@ def _split(weight: Any, groups: int) -> Any:
     return tf.split(weight, groups, -1)
 
 
-def _by_channel(x: Any, weight: Any, windows: Windows, groups: int) -> bool:
+def _by_channel(weight: Any, windows: Windows, groups: int) -> bool:
     """Return whether convolutions of each channel are the best ones for these windows."""
     if groups == 1 or None in list(weight.shape):
         return False
     steps, inner = set(windows.strides), weight.shape[-2]
     fits = len(steps) == 1 and (steps == {1} or not windows.dilated)
-    return fits and (inner == 1 or (inner <= _FEW and x.dtype.size >= 4))
+    return fits and bool(inner <= _FEW)
 
 
 def _depthwise(x: Any, weight: Any, windows: Windows, groups: int, padding: Any) -> Any:

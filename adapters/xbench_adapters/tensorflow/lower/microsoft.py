@@ -169,3 +169,29 @@ def bias_split_gelu(node: Node, to: Builder) -> Any:
 def bias_add(node: Node, to: Builder) -> Any:
     """Return the sum of a tensor, a bias for its last axis and another tensor."""
     return _sum(node, to) + to.value(node.inputs[2])
+
+
+@lowering("BiasSoftmax", 1, domain=MICROSOFT)
+def bias_softmax(node: Node, to: Builder) -> Any:
+    """Return the softmax of a sum over all axes from one on."""
+    x = _sum(node, to)
+    rank = x.shape.rank
+    if rank is None:
+        to.refuse("a sum whose rank is not known")
+    axis = to.axis(node.attributes.get("axis", 1), rank)
+    flat = tf.concat([tf.shape(x)[:axis], [tf.reduce_prod(tf.shape(x)[axis:])]], 0)
+    return tf.reshape(in_float32(tf.nn.softmax)(tf.reshape(x, flat)), tf.shape(x))
+
+
+@lowering("BitmaskBiasDropout", 1, domain=MICROSOFT)
+@lowering("BiasDropout", 1, domain=MICROSOFT)
+def bias_dropout(node: Node, to: Builder) -> tuple[Any, ...]:
+    """Return the sum of the inputs; nothing is dropped, and training is refused."""
+    if node.input(4):
+        training = to.constant(node.input(4))
+        if training is None or bool(training.any()):
+            to.refuse("training, or what may be")
+    total = _sum(node, to)
+    if node.input(2):
+        total = total + to.value(node.input(2))
+    return total, tf.ones_like(total, tf.bool) if node.operator == "BiasDropout" else None

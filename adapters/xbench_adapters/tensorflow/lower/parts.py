@@ -93,7 +93,9 @@ def split(node: Node, to: Builder) -> tuple[Any, ...]:
             to.refuse(f"{count} parts of {whole}, for {outputs} outputs")
     elif isinstance(lengths, list) and (len(lengths) != outputs or min(lengths, default=0) < 0):
         to.refuse(f"{outputs} parts of lengths {lengths}")
-    parts = tf.split(x, vector(lengths), place, num=outputs)
+    # Known lengths as they are: LiteRT takes them in 32 bits only.
+    told = lengths if isinstance(lengths, list) else vector(lengths)
+    parts = tf.split(x, told, place, num=outputs)
     return tuple(Last(one) for one in parts) if turned else tuple(parts)
 
 

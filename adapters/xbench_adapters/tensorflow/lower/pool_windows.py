@@ -28,6 +28,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
     padding_of,
     widened,
 )
+from xbench_adapters.tensorflow.lower.widths import NARROW
 
 _FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 _LARGEST = (None, tf.nn.max_pool2d, tf.nn.max_pool3d)
@@ -156,9 +157,16 @@ def mean(pool: Pool, *, pads: bool) -> Any:
         pool: The windows.
         pads: Whether padding counts; what a window reaches beyond it never does.
     """
+    if pool.x.dtype in NARROW:  # the kernels sum in so few bits
+        return tf.cast(mean(_wide(pool), pads=pads), pool.x.dtype)
     if pool.native and pool.as_same and not pads:
         return _run(_MEANS, pool.x, pool.windows, "SAME")
     return _shared(pool, _whole_mean(pool), pads=pads)
+
+
+def _wide(pool: Pool) -> Pool:
+    """Return the windows over the same elements in 32 bits."""
+    return replace(pool, x=tf.cast(pool.x, tf.float32))
 
 
 def _whole_mean(pool: Pool) -> Any:
@@ -194,13 +202,15 @@ def numbered(count: Length) -> Any:
 
 def norm(pool: Pool, p: float) -> Any:
     """Return the Lp norm of each window."""
-    raised = _power(p)(tf.abs(pool.x))
+    if pool.x.dtype in NARROW:
+        return tf.cast(norm(_wide(pool), p), pool.x.dtype)
+    raised = power(p)(tf.abs(pool.x))
     powers = replace(pool, x=raised)
     taps = prod(pool.windows.kernel)
-    return _power(1 / p)(_whole_mean(powers) * tf.cast(taps, raised.dtype))
+    return power(1 / p)(_whole_mean(powers) * tf.cast(taps, raised.dtype))
 
 
-def _power(p: float) -> Callable[[Any], Any]:
+def power(p: float) -> Callable[[Any], Any]:
     """Return a function for a power, a cheaper one where there is one."""
     usual: dict[float, Callable[[Any], Any]] = {1: tf.identity, 2: tf.square, 0.5: tf.sqrt}
     return usual.get(p, lambda x: x**p)

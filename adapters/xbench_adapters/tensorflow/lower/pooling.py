@@ -24,6 +24,7 @@ from xbench_adapters.tensorflow.lower.pool_windows import (
     mean,
     norm,
     numbered,
+    power,
 )
 from xbench_adapters.tensorflow.lower.sliding import (
     channels_last,
@@ -31,6 +32,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
     lengths_of,
     rule_at,
 )
+from xbench_adapters.tensorflow.lower.widths import in_float32
 from xbench_adapters.tensorflow.registry import lowering
 
 if TYPE_CHECKING:
@@ -141,12 +143,13 @@ def global_max_pool(node: Node, to: Builder) -> Any:
 def global_lp_pool(node: Node, to: Builder) -> Any:
     """Return the Lp norm over all spatial axes, which stay with length 1."""
     x, axes, last = _over(node, to)
-    p = _order(node, to)
-    if p == 2:
-        found = tf.sqrt(tf.reduce_sum(tf.square(x), axes, keepdims=True))
-    else:
-        found = tf.reduce_sum(tf.abs(x) ** p, axes, keepdims=True) ** (1 / p)
+    found = in_float32(_global_norm)(x, axes, _order(node, to))
     return Last(found) if last else found
+
+
+def _global_norm(x: Any, axes: list[int], p: float) -> Any:
+    total = tf.reduce_sum(power(p)(tf.abs(x)), axes, keepdims=True)
+    return power(1 / p)(total)
 
 
 @lowering("MaxUnpool", 9)

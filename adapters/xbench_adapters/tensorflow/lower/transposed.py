@@ -28,6 +28,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
     rule_at,
     widened,
 )
+from xbench_adapters.tensorflow.lower.widths import NARROW
 from xbench_adapters.tensorflow.registry import lowering
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def transposed(x: Any, weight: Any, windows: Windows, extra: Ints, groups: int) 
         extra: By how much the result is longer at its end.
         groups: Into how many groups channels are split.
     """
+    if x.dtype in NARROW:  # the kernels sum in so few bits
+        x_wide, wide = (tf.cast(one, tf.float32) for one in (x, weight))
+        return tf.cast(transposed(x_wide, wide, windows, extra, groups), x.dtype)
     axes = len(extra)
     if axes == 1:
         found = transposed(flat(x), weight[None], widened(windows), (0, *extra), groups)
