@@ -28,11 +28,13 @@ LIMITS = Limits(threads=1)
 
 class TestTensorFlow(AdapterConformance):
     adapter = TensorFlowAdapter
+    hands_over = True
 
 
 class TestXla(AdapterConformance):
     adapter = TensorFlowAdapter
     variant = "xla"
+    hands_over = True
 
 
 def write(
