@@ -176,7 +176,7 @@ class AdapterConformance:
 
     @pytest.mark.usefixtures("ready")
     def test_the_thread_cap_holds(self, tmp_path: Path) -> None:
-        """With one thread asked for, the kernel sees one work, and the one that hands work to it."""
+        """With one thread asked for, the kernel sees one work, and who hands work to it."""
         example = models.work()
         save_feeds(tmp_path / "feeds.npz", (example.feeds[0],))
         busy = probe.busy_threads(
