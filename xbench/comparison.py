@@ -236,10 +236,6 @@ def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, BoundMo
     }
 
 
-def _with_batch(cell: Cell, model: Model, bound: BoundModel) -> Cell:
-    return replace(cell, batch=batch_length(model.inputs, bound.inputs))
-
-
 def _spec_from_json(data: Mapping[str, Any]) -> Spec:
     """Return the spec that ``run.json`` keeps."""
     own = {
