@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from xbench.flops import set_shape, shapes_of
+from xbench.costs import node_costs, total
+from xbench.flops import infer, set_shape, shapes_of
 from xbench.modelfile import SMALL_ELEMENTS, elements
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
+    from xbench.adapter import BoundModel
     from xbench.graph.plain import Value
+
+
+def inference_flops(bound: BoundModel) -> int | None:
+    """Return the floating-point operations of one inference, or None where data decides them.
+
+    What `xbench.flops.count_flops` counts, with shapes followed as well.
+    """
+    return total(node.flops for node in node_costs(follow_shapes(infer(bound))))
 
 
 def follow_shapes(model: ModelProto) -> ModelProto:

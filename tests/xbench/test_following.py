@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.xbench.graphs import BOOL, FLOAT, make, node
 from xbench.adapter import BoundModel, TensorSpec
 from xbench.flops import infer, shapes_of
-from xbench.following import follow_shapes
+from xbench.following import follow_shapes, inference_flops
 from xbench.modelfile import forget_large
 
 LARGE = 2000  # elements of which the values are dropped
@@ -129,3 +129,11 @@ def test_where_the_evaluation_gets_stuck_the_rest_stays_known(
     found = followed(positions(), x=(2, 7, 4))
     assert found["x"] == (2, 7, 4)
     assert found["shape"] == (1,)
+
+
+def test_operations_are_counted_where_a_shape_has_to_be_followed(tmp_path: Path) -> None:
+    """A product of (batch, length, 4) with (4, 500), of which ONNX's inference knows no length."""
+    onnx.save(positions(), tmp_path / "m.onnx")
+    inputs = (TensorSpec("x", "float32", (2, 7, 4)),)
+    bound = BoundModel(tmp_path / "m.onnx", inputs, ("y", "floats"), {})
+    assert inference_flops(bound) == 2 * (2 * 7 * 4 * 500)
