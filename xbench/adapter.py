@@ -37,6 +37,27 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """What a model was before it became an ONNX file: its own framework may run it as it is.
+
+    Its inputs and outputs are those of the ONNX file, in the same order.
+
+    Attributes:
+        framework: The adapter that runs it: ``pytorch``, ``keras`` or ``litert``.
+        form: What it is; see `xbench.source`.
+        target: The path of a file or folder, or ``module:factory``.
+        seed: Of the weights that a factory draws.
+        trusted: Whether the user allows what may run code when it is loaded.
+    """
+
+    framework: str
+    form: str
+    target: str
+    seed: int = 0
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BoundModel:
     """A model file with every input dimension decided.
 
@@ -47,12 +68,17 @@ class BoundModel:
         inputs: The graph's inputs in order; every dimension is a length.
         outputs: The names of the graph's outputs, in order.
         symbols: The length given to each named dimension, such as ``{"batch": 1}``.
+        native: What the file was made from, where that can be run as well.
+        calibration: An ``.npz`` of input sets, as `xbench.inputs.load_feeds` reads them, for
+            backends that choose scales by what they see; never the sets that are timed.
     """
 
     path: Path
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     symbols: Mapping[str, int]
+    native: Native | None = None
+    calibration: Path | None = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -109,6 +135,10 @@ class Fallback:
     where: str
 
 
+AS_GIVEN = "as it is"
+"""How `Facts.importer` begins where the model ran in the form that it was given in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a session can tell about itself; None where its runtime does not say.
@@ -117,7 +147,8 @@ class Facts:
         precision: Precision of the arithmetic, read back from the runtime.
         threads: Threads of one inference, read back from the runtime.
         fallback: Nodes off the requested device; None where the runtime does not tell.
-        importer: How the ONNX graph reached the framework, where that is not the framework's own.
+        importer: How the ONNX graph reached the framework, where that is not the framework's own;
+            ``as it is: …`` where a model in the framework's own form was run.
         convert_s: Seconds spent turning the ONNX graph into the framework's own form.
         allocator_bytes: Memory that the framework's own allocator holds.
         options: Settings worth keeping, such as ``{"graph_optimization": "all"}``.
@@ -165,7 +196,12 @@ class Adapter(Protocol):
 
     name: ClassVar[str]
     variants: ClassVar[Mapping[str, str]]
-    """Each variant and what it does, in one line; ``""`` is the default one."""
+    """Each variant and what it does, in one line; ``""`` is the default one.
+
+    Besides, an adapter may have ``hidden`` (variants that no listing shows), ``takes_onnx`` (False:
+    it runs models in a form of its own only, and is in ``all`` where one is given so) and
+    ``precisions`` (the precision of each variant that computes in that one only).
+    """
 
     def available(self) -> Availability:
         """Return whether this backend can run here, without importing its framework."""

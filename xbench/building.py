@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,59 +20,78 @@ from xbench.errors import InterruptedRunError, ModelError
 
 if TYPE_CHECKING:
     from xbench.progress import Progress
+    from xbench.source import Source
 
-EXPORTERS = ("xbench_models", "torch", "onnx", "onnxscript")
-BUILDERS = (*EXPORTERS, "transformers")
 KEPT_BYTES = 64 * 1024  # of what a build says; its last lines matter
-WARNING, ERROR = "warning: ", "error: "
+NATIVE = "native.keras"
+WARNING, ERROR, FRAMEWORK, CONTENT = "warning: ", "error: ", "framework: ", "content: "
+INSTALL_IT = "Install what makes models with: pip install 'xbench[models]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build says of the model.
+
+    Attributes:
+        framework: The adapter that runs it as it is.
+        content: A digest of its weights and structure, or None where nobody asked for it.
+        there: Whether a file of that content was there before, and nothing was written.
+    """
+
+    framework: str
+    content: str | None
+    there: bool
 
 
 def build(
-    factory: str,
+    source: Source,
     out: Path,
-    seed: int,
     progress: Progress,
     *,
-    needs: Sequence[str] = EXPORTERS,
+    needs: Sequence[str] = (),
     from_here: bool = False,
+    native: bool = False,
+    kept: Path | None = None,
     wake_fd: int | None = None,
-) -> Path:
-    """Return ``out``, written as a whole or not at all.
+) -> Built:
+    """Return what became of ``source``: ``out``, written as a whole or not at all.
 
     Args:
-        factory: ``module:factory``.
+        source: What it is made from.
         out: The file to write; weights that do not fit in it lie beside it.
-        seed: Of the weights.
         progress: Hears of warnings.
-        needs: Packages without which the build cannot start.
-        from_here: Whether the factory may lie in the current folder.
+        needs: Packages without which the build cannot start, besides those of the form.
+        from_here: Whether a factory may lie in the current folder.
+        native: Whether to save a Keras model beside the file too, as `NATIVE`.
+        kept: How the folders of models begin that are there: ``…/NAME-``, and then the digest of
+            the content. Without one there, the model is built.
         wake_fd: Becomes readable when the user asks to stop.
 
     Raises:
         ModelError: If it cannot be built or written.
         InterruptedRunError: If the user asked to stop.
     """
-    missing = [name for name in needs if find_spec(name) is None]
-    if missing:
-        fix = "Install what builds models with: pip install 'xbench[models]'"
-        raise ModelError(f"{factory} cannot be built without {', '.join(missing)}", fix)
+    _refuse_without((*source.form.needs, *needs), source.target)
     if out.is_dir():
         raise ModelError(f"{out} is a folder", "Name the file to write, such as model.onnx")
     try:
         with tempfile.TemporaryDirectory(prefix=".xbench-", dir=out.parent) as folder:
             made = Path(folder) / out.name
-            run_builder(_command(factory, made, seed, from_here), factory, progress, wake_fd)
+            command = _command(source, made, from_here=from_here, native=native, kept=kept)
+            lines = run_builder(command, source.target, progress, wake_fd)
+            there = not made.exists()
             for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
                 part.replace(out.parent / part.name)  # the model last: then its data is there
     except OSError as error:
         raise ModelError(f"{out} cannot be written: {error.strerror}", "Choose another") from error
-    return out
+    framework = _said(lines, FRAMEWORK) or source.form.framework or ""
+    return Built(framework=framework, content=_said(lines, CONTENT), there=there)
 
 
 def run_builder(
-    command: Sequence[str], factory: str, progress: Progress, wake_fd: int | None = None
-) -> None:
-    """Run a build to its end; nothing that it started is left, whatever happens.
+    command: Sequence[str], target: str, progress: Progress, wake_fd: int | None = None
+) -> list[str]:
+    """Return what a build said, once it has ended; nothing that it started is left.
 
     Raises:
         ModelError: With the build's own words, if it fails.
@@ -83,13 +104,33 @@ def run_builder(
         if line.startswith(WARNING):
             progress.note(line.removeprefix(WARNING))
     if process.returncode:
-        raise _explain(factory, process.returncode, lines)
+        raise _explain(target, process.returncode, lines)
+    return lines
 
 
-def _command(factory: str, out: Path, seed: int, from_here: bool) -> list[str]:
-    module = ["-m", "xbench_models.build", factory, "--out", str(out.absolute()), f"--seed={seed}"]
+def _refuse_without(needs: Sequence[str], target: str) -> None:
+    missing = [name for name in dict.fromkeys(needs) if find_spec(name) is None]
+    if missing:
+        raise ModelError(f"{target} cannot be built without {', '.join(missing)}", INSTALL_IT)
+
+
+def _command(
+    source: Source, out: Path, *, from_here: bool, native: bool, kept: Path | None
+) -> list[str]:
+    terms = source.terms
+    options = {
+        "--form": source.form.name,
+        "--out": str(out.absolute()),
+        "--seed": str(source.seed),
+        "--shapes": json.dumps(dict(terms.shapes)) if terms.shapes else "",
+        "--inputs": str(terms.inputs.absolute()) if terms.inputs else "",
+        "--kept": str(kept) if kept else "",
+    }
+    given = [f"{name}={value}" for name, value in options.items() if value]
     # -P: a file of the current folder must not stand in for a package that the recipe imports.
-    return [sys.executable, *([] if from_here else ["-P"]), *module]
+    module = [*([] if from_here else ["-P"]), "-m", "xbench_models.build"]
+    flags = [flag for flag, wanted in (("--trust", terms.trusted), ("--native", native)) if wanted]
+    return [sys.executable, *module, source.target, *given, *flags]
 
 
 @contextmanager
@@ -138,7 +179,11 @@ def _listen(process: subprocess.Popen[bytes], wake_fd: int | None) -> str:
         os.close(ended)
 
 
-def _explain(factory: str, code: int, lines: Sequence[str]) -> ModelError:
+def _said(lines: Sequence[str], kind: str) -> str | None:
+    return next((line.removeprefix(kind) for line in lines if line.startswith(kind)), None)
+
+
+def _explain(target: str, code: int, lines: Sequence[str]) -> ModelError:
     errors = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
     if errors:
         reason, _, fix = errors[-1].rstrip(".").partition(". ")
@@ -146,6 +191,6 @@ def _explain(factory: str, code: int, lines: Sequence[str]) -> ModelError:
     if code < 0:
         how = f"was ended by {signal.Signals(-code).name}"
         fix = "If memory ran out, free some or build on a larger machine"
-        return ModelError(f"the build of {factory} {how}", fix)
+        return ModelError(f"the build of {target} {how}", fix)
     last = f" ({lines[-1][:160]})" if lines else ""
-    return ModelError(f"the build of {factory} left with exit status {code}{last}")
+    return ModelError(f"the build of {target} left with exit status {code}{last}")

@@ -12,26 +12,31 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xbench.building import BUILDERS, build
+from xbench.adapter import Native
+from xbench.building import NATIVE, build
 from xbench.errors import ModelError, UnknownNameError
-from xbench.modelcache import cached
+from xbench.modelcache import cached, made_here
+from xbench.source import FACTORY, FORMS, Terms, factory, find_source
 
 if TYPE_CHECKING:
     from xbench.progress import Progress
 
 GROUP = "xbench.models"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # also the name of a folder in the cache
-FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-EXPORT_IT = "Make an ONNX file of it: xbench export MODULE:FACTORY --out model.onnx"
+ZOO_NEEDS = ("transformers", "torch", "onnxscript")  # for cards that do not say
 FOREIGN = {
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors"), "PyTorch weights"),
-    **dict.fromkeys((".h5", ".hdf5", ".keras", ".pb"), "a TensorFlow or Keras model"),
-    **dict.fromkeys((".tflite", ".litertlm"), "a LiteRT model"),
-    **dict.fromkeys((".engine", ".plan"), "a TensorRT engine"),
+    **dict.fromkeys((".safetensors", ".bin", ".ckpt"), "weights without the model"),
+    **dict.fromkeys((".pb",), "a TensorFlow graph; a SavedModel is the folder that it lies in"),
+    **dict.fromkeys((".litertlm",), "a bundle for LiteRT-LM"),
+    **dict.fromkeys((".engine", ".plan"), "a TensorRT engine, which holds no model any more"),
     **dict.fromkeys((".xml",), "an OpenVINO model"),
     **dict.fromkeys((".ort",), "an ONNX Runtime model"),
     **dict.fromkeys((".py", ".ipynb"), "Python code"),
 }
+TAKEN = (
+    "Give an .onnx, .pt2, .keras or .tflite file, a SavedModel's folder, or module:factory, a "
+    "function of yours that makes the model"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,9 @@ class ModelCard:
         summary: What it is, in one line; or why it cannot be had.
         task: What it is for, such as ``image classification``.
         inputs: Names, types and axes of its inputs, for people.
-        factory: ``module:factory``, which returns the module and example inputs.
+        factory: ``module:factory``, which returns the module and example inputs, or a Keras model.
+        framework: ``keras`` where the factory makes a Keras model, which is kept and run as it is
+            too; else empty, and every backend runs the ONNX file.
         symbols: Lengths that the open axes have unless asked otherwise.
         parameters: How many weights it has.
         broken: Why the plug-in cannot be used, or None.
@@ -59,6 +66,7 @@ class ModelCard:
     factory: str = ""
     symbols: Mapping[str, int] = field(default_factory=dict)
     parameters: int | None = None
+    framework: str = ""
     broken: str | None = None
 
 
@@ -70,11 +78,18 @@ class Resolved:
         path: The ``.onnx`` file.
         name: What to call it.
         symbols: Lengths that its open axes have unless asked otherwise.
+        native: What it was made from, where a backend runs that as it is.
     """
 
     path: Path
     name: str
     symbols: Mapping[str, int]
+    native: Native | None = None
+
+    @property
+    def framework(self) -> str | None:
+        """Return the adapter that runs the model as it was given, or None."""
+        return self.native.framework if self.native else None
 
 
 def cards() -> Mapping[str, ModelCard]:
@@ -90,36 +105,60 @@ def cards() -> Mapping[str, ModelCard]:
     return found
 
 
-def resolve(model: str, seed: int, progress: Progress, wake_fd: int | None = None) -> Resolved:
-    """Return the file behind a path, or behind a name; it is built if it never was.
+def resolve(
+    model: str,
+    seed: int,
+    progress: Progress,
+    wake_fd: int | None = None,
+    terms: Terms = Terms(),  # noqa: B008 -- it is frozen
+) -> Resolved:
+    """Return the ONNX file behind what ``model`` names; it is made if it never was.
 
     Args:
-        model: A path to an ``.onnx`` file, or a name that `cards` has.
+        model: A path to an ``.onnx`` file, a name that `cards` has, or what `xbench.source` takes.
         seed: Of the weights of a model that is built.
         progress: Hears what takes time.
         wake_fd: Becomes readable when the user asks to stop.
+        terms: What else the user says of it.
 
     Raises:
         UnknownNameError: If it is neither a known name nor a path.
-        ModelError: If there is no such file, it is no ONNX file, or it cannot be built.
+        ModelError: If there is no such file, it cannot become ONNX, or must be trusted first.
         InterruptedRunError: If the user asked to stop.
     """
     known = cards()
-    if model not in known:
-        return Resolved(path=_existing(model, known), name=Path(model).stem, symbols={})
-    card = _usable(known[model])
-    path = cached(card.name, card.factory, seed, progress, wake_fd)
-    return Resolved(path=path, name=card.name, symbols=card.symbols)
+    if model in known:
+        return _of_card(_usable(known[model]), seed, progress, wake_fd)
+    try:
+        source = find_source(model, seed, terms)
+        if source is None:
+            return Resolved(path=_existing(model, known), name=Path(model).stem, symbols={})
+    except OSError as error:
+        reason = f"{model[:80]} cannot be read: {error.strerror}"
+        raise ModelError(reason, "Check the path") from error
+    name = _for_folder(source.name)
+    keep = made_here if source.form.name == "factory" else cached
+    kept = keep(name, source, progress, wake_fd)
+    native = source.native(kept.framework)
+    return Resolved(path=kept.path, name=source.name, symbols={}, native=native)
 
 
-def export(target: str, out: Path, progress: Progress, seed: int = 0) -> Path:
+def export(
+    target: str,
+    out: Path,
+    progress: Progress,
+    seed: int = 0,
+    terms: Terms = Terms(),  # noqa: B008 -- it is frozen
+) -> Path:
     """Return ``out``, to which the model ``target`` was written.
 
     Args:
-        target: A name that `cards` has, or ``module:factory``, found from the current folder.
+        target: A name that `cards` has, or what `xbench.source` takes; a factory is found from
+            the current folder.
         out: The file to write; what was there is replaced once the new one is complete.
         progress: Hears what takes time.
         seed: Of the weights.
+        terms: What else the user says of it.
 
     Raises:
         UnknownNameError: If ``target`` is neither.
@@ -127,39 +166,60 @@ def export(target: str, out: Path, progress: Progress, seed: int = 0) -> Path:
     """
     known = cards()
     if target in known:
-        factory = _usable(known[target]).factory
         progress.phase(f"building {target}")
-        return build(factory, out, seed, progress, needs=BUILDERS)
-    if not FACTORY.fullmatch(target):
-        raise UnknownNameError("model or module:factory", target, tuple(known), "xbench models")
+        card = _usable(known[target])
+        build(factory(card.factory, seed), out, progress, needs=_needs(card))
+        return out
+    source = find_source(target, seed, terms)
+    if source is None:
+        path = _existing(target, known)
+        raise ModelError(f"{path} is no model to be exported", "An ONNX file needs no export")
     progress.phase(f"exporting {target}")
-    return build(target, out, seed, progress, from_here=True)
+    build(source, out, progress, from_here=True)
+    return out
+
+
+def _of_card(card: ModelCard, seed: int, progress: Progress, wake_fd: int | None) -> Resolved:
+    source = factory(card.factory, seed)
+    own = bool(card.framework)
+    kept = cached(card.name, source, progress, wake_fd, needs=_needs(card), native=own)
+    saved = str(kept.path.with_name(NATIVE))
+    native = Native(card.framework, "keras", saved) if own else None
+    return Resolved(path=kept.path, name=card.name, symbols=card.symbols, native=native)
+
+
+def _needs(card: ModelCard) -> tuple[str, ...]:
+    """Return the packages that the model of a card is built with."""
+    form = next((one for one in FORMS.values() if one.framework == card.framework), None)
+    return form.needs if form else ZOO_NEEDS
 
 
 def _existing(model: str, known: Mapping[str, ModelCard]) -> Path:
-    """Return the path of a file that may well be ONNX; what is in it is read later."""
+    """Return the path of a file that may well be ONNX; what is in it is read later.
+
+    Raises:
+        OSError: If it cannot be looked at.
+    """
     path = Path(model)
     suffix = path.suffix.lower()
-    try:
-        if path.is_dir() and model.strip():
-            raise ModelError(f"{model} is a folder", _inside(path))
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{model} is not a regular file", "Give the path of an .onnx file")
-        if path.is_file() and suffix in FOREIGN:
-            raise ModelError(f"{model} is {FOREIGN[suffix]}, not an ONNX file", EXPORT_IT)
-        if path.is_file():
-            return path
-    except OSError as error:
-        raise ModelError(
-            f"{model[:80]} cannot be read: {error.strerror}", "Check the path"
-        ) from error
-    if FACTORY.fullmatch(model):
-        fix = f"Make an ONNX file of it first: xbench export {model} --out model.onnx"
-        raise ModelError(f"{model} is a factory, not a model file", fix)
+    if path.is_dir() and model.strip():
+        raise ModelError(f"{model} is a folder", _inside(path))
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{model} is not a regular file", "Give the path of an .onnx file")
+    if path.is_file() and suffix in FOREIGN:
+        raise ModelError(f"{model} is {FOREIGN[suffix]}", TAKEN)
+    if path.is_file():
+        return path
     if "/" in model or suffix:
         fix = "Check the path, or take a name that `xbench models` lists"
         raise ModelError(f"there is no such file: {model}", fix)
     raise UnknownNameError("model", model, tuple(known), "xbench models")
+
+
+def _for_folder(name: str) -> str:
+    """Return a name with nothing in it that a folder's name cannot have."""
+    kept = re.sub(r"[^A-Za-z0-9._-]", "-", name)[:60].lstrip("-.")
+    return kept or "model"
 
 
 def _inside(folder: Path) -> str:

@@ -8,23 +8,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from xbench.adapter import BoundModel
-from xbench.catalog import Resolved, resolve
+from xbench.catalog import resolve
 from xbench.conductor import Conductor
-from xbench.crew import Job
 from xbench.device import limits_for
 from xbench.errors import InterruptedRunError, UsageError
-from xbench.flops import count_flops
+from xbench.following import inference_flops
 from xbench.gate import judge, run_reference
 from xbench.host import capture_context
-from xbench.inputs import InputsInfo, save_feeds, seeded_feeds, user_feeds
 from xbench.interrupts import Interrupts
 from xbench.lengths import batch_length
 from xbench.lock import machine_to_itself
-from xbench.model import Model, bind, read_model
-from xbench.plan import Cell, Spec, plan_cells
+from xbench.model import Model, read_model
+from xbench.plan import Spec, plan_cells
+from xbench.preparation import Prepared, bindings, make_jobs, terms_of
 from xbench.progress import Progress, Silent
-from xbench.registry import expand
+from xbench.registry import expand, precisions
 from xbench.result import Run
 from xbench.store import FORMAT, RunFolder, read_run, read_samples
 from xbench.summary import Measured, summarise
@@ -42,7 +40,7 @@ def compare(
     """Return the comparison of ``backends`` on ``model``: what ``xbench compare`` prints.
 
     Args:
-        model: A path to an ``.onnx`` file, or a name from ``xbench models``.
+        model: A path or a name, as `xbench compare` takes it.
         backends: ``adapter`` or ``adapter:variant``; the first is the baseline.
         out: Where to keep the run; ``None`` names a folder in ``xbench-runs``.
         progress: Hears of each step.
@@ -94,37 +92,54 @@ class _Comparison:
 
     def run(self) -> Run:
         """Go through the steps."""
+        prepared = self._prepare()
+        prepared_s = time.monotonic() - self._start_s
+        with machine_to_itself(self._hears, self._stop):
+            measured, timing = self._measure(prepared)
+        summary = summarise(measured)
+        folder = prepared.folder
+        total_s = time.monotonic() - self._start_s
+        found = Run(
+            run_id=folder.path.name,
+            model=prepared.model.to_json(),
+            host=prepared.host,
+            spec=asdict(self._spec),
+            results=summary.rows,
+            comparisons=summary.comparisons,
+            timing={"total_s": total_s, "prepare_s": prepared_s, **timing},
+            cautions=summary.cautions,
+            folder=str(folder.path),
+            interrupted=self._stop.requested,
+        )
+        folder.write_json("result.json", found.to_json())
+        folder.drop_outputs()
+        return found
+
+    def _prepare(self) -> Prepared:
+        """Find the model and all that workers are given of it."""
         spec = self._spec
         limits = limits_for(spec.threads, spec.device)
-        cells = plan_cells(spec, expand(spec.backends), limits)
-        resolved = resolve(spec.model, spec.seed, self._hears, self._stop.wake_fd)
+        expand(spec.backends)  # a wrong name is told before anything is built
+        resolved = resolve(spec.model, spec.seed, self._hears, self._stop.wake_fd, terms_of(spec))
+        backends = expand(spec.backends, resolved.framework)
+        cells = plan_cells(spec, backends, limits, precisions(backends))
         self._hears.phase(f"reading {resolved.name}")
         model = read_model(resolved.path, resolved.name)
         self._refuse_another(model)
-        bound = _bindings(spec, model, resolved)
-        model = replace(model, flops=count_flops(bound[0]))
+        bound = bindings(spec, model, resolved)
+        model = replace(model, flops=inference_flops(bound[0]))
         cells = tuple(
             replace(c, batch=batch_length(model.inputs, bound[c.group].inputs)) for c in cells
         )
         host = capture_context()
         folder = self._folder(model)
-        jobs, info = _jobs(spec, model, cells, bound, folder)
+        jobs, info = make_jobs(spec, model, cells, bound, folder)
         self._keep_request(folder, model, host)
-        prepared_s = time.monotonic() - self._start_s
-        with machine_to_itself(self._hears, self._stop):
-            return self._measure(folder, model, host, cells, jobs, info, prepared_s)
+        return Prepared(model=model, cells=cells, jobs=jobs, inputs=info, host=host, folder=folder)
 
-    def _measure(
-        self,
-        folder: RunFolder,
-        model: Model,
-        host: Mapping[str, Any],
-        cells: tuple[Cell, ...],
-        jobs: tuple[Job, ...],
-        info: InputsInfo,
-        prepared_s: float,
-    ) -> Run:
-        started_s = time.monotonic()
+    def _measure(self, prepared: Prepared) -> tuple[Measured, dict[str, float | None]]:
+        """Return all that was measured, and the seconds that it took by phase."""
+        jobs, folder, started_s = prepared.jobs, prepared.folder, time.monotonic()
         missing: str | None = "the run was stopped first"
         conductor = Conductor(
             self._spec, jobs, folder, self._hears, self._stop, earlier=self._earlier
@@ -140,38 +155,18 @@ class _Comparison:
         self._hears.phase("comparing outputs")
         measured = Measured(
             spec=self._spec,
-            model=model,
-            cells=cells,
+            model=prepared.model,
+            cells=prepared.cells,
             samples=samples,
-            parities=judge(folder, cells, missing),
-            inputs=info,
-            weights=weights_health(model.path),
-            host=host,
+            parities=judge(folder, prepared.cells, missing),
+            inputs=prepared.inputs,
+            weights=weights_health(prepared.model.path),
+            host=prepared.host,
             spent_s=measured_s - reference_s,
             resumed=self._resumed,
             unsaved=folder.problem,
         )
-        summary = summarise(measured)
-        found = Run(
-            run_id=folder.path.name,
-            model=model.to_json(),
-            host=host,
-            spec=asdict(self._spec),
-            results=summary.rows,
-            comparisons=summary.comparisons,
-            timing={
-                "total_s": time.monotonic() - self._start_s,
-                "prepare_s": prepared_s,
-                "reference_s": reference_s,
-                **_timing(conductor),
-            },
-            cautions=summary.cautions,
-            folder=str(folder.path),
-            interrupted=self._stop.requested,
-        )
-        folder.write_json("result.json", found.to_json())
-        folder.drop_outputs()
-        return found
+        return measured, {"reference_s": reference_s, **_timing(conductor)}
 
     def _folder(self, model: Model) -> RunFolder:
         if self._resumed and self._out:
@@ -197,43 +192,6 @@ def _timing(conductor: Conductor) -> dict[str, float | None]:
     measuring_s = conductor.seconds["measure"]
     share = conductor.parent_cpu_s / measuring_s if measuring_s else None
     return {**seconds, "parent_cpu_share": share}
-
-
-def _jobs(
-    spec: Spec,
-    model: Model,
-    cells: tuple[Cell, ...],
-    bound: Mapping[int, BoundModel],
-    folder: RunFolder,
-) -> tuple[tuple[Job, ...], InputsInfo]:
-    """Write the inputs of each batch size once; every worker reads the same bytes."""
-    jobs: list[Job] = []
-    info = InputsInfo()
-    for group in sorted({cell.group for cell in cells}):
-        path = folder.path / f"feeds-{group}.npz"
-        if spec.inputs:
-            feeds, info = user_feeds(Path(spec.inputs), model)
-        else:
-            feeds, info = seeded_feeds(model, bound[group], spec.seed, spec.feeds)
-        save_feeds(path, feeds)
-        jobs += [
-            Job(cell=cell, model=bound[group], feeds=path, feed_count=len(feeds))
-            for cell in cells
-            if cell.group == group
-        ]
-    return tuple(jobs), info
-
-
-def _bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, BoundModel]:
-    """Return the model with every dimension decided, for each batch size."""
-    shapes = dict(spec.shapes)
-    if spec.inputs:
-        feeds, _ = user_feeds(Path(spec.inputs), model)
-        shapes |= {name: array.shape for name, array in feeds[0].items()}
-    return {
-        group: bind(model, batch, shapes, resolved.symbols)
-        for group, batch in enumerate(spec.batches or (None,))
-    }
 
 
 def _spec_from_json(data: Mapping[str, Any]) -> Spec:

@@ -25,6 +25,7 @@ from xbench.model import Model, bind, read_model
 from xbench.progress import Progress, Silent
 from xbench.registry import expand
 from xbench.result import Status
+from xbench.source import Terms
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -148,17 +149,19 @@ def inspect(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
     timeout_s: float = 300.0,
+    terms: Terms = Terms(),  # noqa: B008 -- it is frozen
     progress: Progress | None = None,
 ) -> Inspection:
     """Return what ``model`` holds and costs, and which of ``backends`` take it.
 
     Args:
-        model: A path to an ``.onnx`` file, or a name from ``xbench models``.
+        model: A path or a name, as `xbench compare` takes it.
         backends: ``adapter`` or ``adapter:variant``; empty asks none.
         batch: The length of the batch; None is the model's own, or 1.
         shapes: Shapes of inputs whose axes are open, by name.
         seed: Of the weights of a model that is built.
         timeout_s: Seconds that a backend may take to load the model.
+        terms: What else the user says of the model.
         progress: Hears of each step.
 
     Raises:
@@ -166,16 +169,16 @@ def inspect(
         InterruptedRunError: If the user asked to stop.
     """
     hears = progress or Silent()
-    names = tuple(dict.fromkeys(expand(backends)))
+    expand(backends)  # a wrong name is told before anything is built
     limits = limits_for(None, "cpu")
     with Interrupts(lambda: hears.note("Stopping.")) as stop:
-        resolved = resolve(str(model), seed, hears, stop.wake_fd)
+        resolved = resolve(str(model), seed, hears, stop.wake_fd, terms)
         hears.phase(f"reading {resolved.name}")
         known = read_model(resolved.path, resolved.name)
-        bound = bind(known, batch, shapes, resolved.symbols)
+        bound = replace(bind(known, batch, shapes, resolved.symbols), native=resolved.native)
         found = examine(known, bound)
         answers = []
-        for name in names:
+        for name in dict.fromkeys(expand(backends, resolved.framework)):
             hears.phase(f"asking {name}")
             answers.append(ask(name, bound, limits, timeout_s, stop))
     return replace(found, backends=tuple(answers))

@@ -8,26 +8,32 @@ name when it is.
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import select
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xbench.building import BUILDERS, build
+from xbench.building import build
 from xbench.errors import InterruptedRunError, ModelError
 
 if TYPE_CHECKING:
     from xbench.progress import Progress
+    from xbench.source import Source
 
+MODEL = "model.onnx"
 RETRY_S = 0.2
 UNUSED_S = 30 * 24 * 3600.0  # a model that nobody has asked for since makes room
+MOST_KEPT = 12  # of one name: whoever changes a model all day shall not fill the disk
+DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tensorflow-macos")}
 ELSEWHERE = "Set XBENCH_CACHE to a folder that you can write to, with room for the model"
 
 
@@ -40,59 +46,144 @@ def cache_folder() -> Path:
     return base / "xbench"  # the XDG rules: a path that is not absolute is ignored
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A model file of the cache.
+
+    Attributes:
+        path: The ``.onnx`` file.
+        framework: The adapter that runs what it was made from.
+    """
+
+    path: Path
+    framework: str
+
+
 def cached(
-    name: str, factory: str, seed: int, progress: Progress, wake_fd: int | None = None
-) -> Path:
-    """Return the model file of a recipe, which is built unless it was before.
+    name: str,
+    source: Source,
+    progress: Progress,
+    wake_fd: int | None = None,
+    *,
+    needs: Sequence[str] = (),
+    native: bool = False,
+) -> Kept:
+    """Return the model file of a recipe or a file, which is built unless it was before.
+
+    Args:
+        name: What its folder's name begins with.
+        source: What it is made from; its content is known before it is built.
+        progress: Hears of the build.
+        wake_fd: Becomes readable when the user asks to stop.
+        needs: Packages that it is built with, besides those of its form.
+        native: Whether a Keras model is kept as well, beside the file.
 
     Raises:
         ModelError: If it cannot be built, or the cache cannot be written.
         InterruptedRunError: If the user asked to stop.
     """
-    folder = cache_folder() / "models" / f"{name}-{key(factory, seed)}"
-    model = folder / "model.onnx"
-    try:
-        if not model.is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def find(models: Path) -> Kept:
+        digest = key(source, (*source.form.needs, *needs))
+        folder = models / f"{name}-{digest}"
+        path = folder / MODEL
+        if not path.is_file():
             with _alone(folder, progress, wake_fd):
-                if not model.is_file():  # another may have built it while we waited
-                    _fill(folder, name, factory, seed, progress, wake_fd)
-            _make_room(folder.parent, name)
-        _touch(folder)
-    except OSError as error:
-        reason = f"the model cache cannot be written: {error.strerror}: {folder.parent}"
-        raise ModelError(reason, ELSEWHERE) from error
-    return model
+                if not path.is_file():  # another may have built it while we waited
+                    progress.phase(f"building {name}, once: it is kept in {models}")
+                    with _unfinished(folder) as unfinished:
+                        build(
+                            source,
+                            unfinished / MODEL,
+                            progress,
+                            needs=needs,
+                            native=native,
+                            wake_fd=wake_fd,
+                        )
+                        unfinished.rename(folder)
+        return Kept(path, source.form.framework or "")
+
+    return _in_cache(name, find)
 
 
-def key(factory: str, seed: int) -> str:
-    """Return what tells a model's content: its recipe's sources, the exporter's, versions, seed."""
-    digest = hashlib.sha256(f"{factory} {seed}".encode())
-    for package in sorted({factory.partition(":")[0].partition(".")[0], "xbench_models"}):
-        for path in _sources(package):
-            digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
-            digest.update(path.read_bytes())
-    for package in BUILDERS:
+def made_here(name: str, source: Source, progress: Progress, wake_fd: int | None = None) -> Kept:
+    """Return the model file of the user's own factory, by the content of what it makes.
+
+    What the factory reads besides its sources nobody knows: it is called each time, and its
+    model exported unless one with the same weights and code was.
+
+    Raises:
+        ModelError: If it cannot be built, or the cache cannot be written.
+        InterruptedRunError: If the user asked to stop.
+    """
+
+    def find(models: Path) -> Kept:
+        folder = models / name
+        with _alone(folder, progress, wake_fd), _unfinished(folder) as unfinished:
+            progress.phase(f"making {source.target}")
+            built = build(
+                source,
+                unfinished / MODEL,
+                progress,
+                from_here=True,
+                kept=models / f"{name}-",
+                wake_fd=wake_fd,
+            )
+            found = models / f"{name}-{built.content}"
+            if not built.there:
+                unfinished.rename(found)
+        return Kept(found / MODEL, built.framework)
+
+    return _in_cache(name, find)
+
+
+def key(source: Source, packages: Sequence[str]) -> str:
+    """Return what tells a model's content: its source, the terms, what makes it, and versions."""
+    digest = hashlib.sha256(f"{source.form.name} {source.seed} {source.terms.trusted}".encode())
+    for name, shape in sorted(source.terms.shapes.items()):
+        digest.update(f"\n{name} {shape}".encode())
+    for path in (*_content(source), *_sources("xbench_models")):
+        digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for package in packages:
         digest.update(f"\n{package} {_version(package)}".encode())
     return digest.hexdigest()[:20]
 
 
-def _fill(
-    folder: Path,
-    name: str,
-    factory: str,
-    seed: int,
-    progress: Progress,
-    wake_fd: int | None,
-) -> None:
-    progress.phase(f"building {name}, once: it is kept in {folder.parent}")
+def _content(source: Source) -> list[Path]:
+    """Return the files that a model is made from."""
+    inputs = [source.terms.inputs] if source.terms.inputs else []
+    if source.form.name == "factory":
+        return [*_sources(source.target.partition(":")[0].partition(".")[0]), *inputs]
+    path = Path(source.target)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return [*files, *inputs]
+
+
+def _in_cache(name: str, find: Callable[[Path], Kept]) -> Kept:
+    """Return what ``find`` finds in the folder of models, which is there and has been used now."""
+    models = cache_folder() / "models"
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        kept = find(models)
+        _touch(kept.path.parent)
+        _make_room(models, name)
+    except OSError as error:
+        reason = f"the model cache cannot be written: {error.strerror}: {models}"
+        raise ModelError(reason, ELSEWHERE) from error
+    return kept
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """Give a folder to build in, which is gone in the end unless it got its final name."""
     unfinished = folder.with_name(f".{folder.name}")
     _sweep(folder.parent)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        build(factory, unfinished / "model.onnx", seed, progress, needs=BUILDERS, wake_fd=wake_fd)
-        unfinished.rename(folder)
+        yield unfinished
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -135,9 +226,11 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _make_room(models: Path, name: str) -> None:
-    """Remove builds of this model that have not been asked for in a month."""
-    for old in models.glob(f"{name}-*"):
-        if old.stat().st_mtime < time.time() - UNUSED_S:
+    """Remove builds of this model that have not been asked for in a month, or are too many."""
+    used = {folder: folder.stat().st_mtime for folder in models.glob(f"{glob.escape(name)}-*")}
+    newest = sorted(used, key=lambda folder: used[folder], reverse=True)
+    for place, old in enumerate(newest):
+        if place >= MOST_KEPT or used[old] < time.time() - UNUSED_S:
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -158,7 +251,9 @@ def _sources(package: str) -> list[Path]:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
+    for distribution in (package, *DISTRIBUTIONS.get(package, ())):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return "none"

@@ -29,6 +29,8 @@ class Spec:
         timeout_s: Seconds that a worker may take to load a model.
         feeds: How many input sets to draw and rotate.
         inputs: An ``.npz`` with the user's inputs, or None.
+        calibration: An ``.npz`` with inputs to choose the scales of a quantised model by, or None.
+        trust: Whether a model that is no ONNX file may run code when it is loaded.
         quick: Whether this is a first look, with its caution.
     """
 
@@ -48,6 +50,8 @@ class Spec:
     seed: int = 0
     feeds: int = 4
     inputs: str | None = None
+    calibration: str | None = None
+    trust: bool = False
     quick: bool = False
 
     @property
@@ -76,11 +80,22 @@ class Cell:
     boundary: str
 
 
-def plan_cells(spec: Spec, backends: tuple[str, ...], limits: Limits) -> tuple[Cell, ...]:
+def plan_cells(
+    spec: Spec,
+    backends: tuple[str, ...],
+    limits: Limits,
+    precisions: Mapping[str, str] | None = None,
+) -> tuple[Cell, ...]:
     """Return the cells of a comparison: every backend at every batch size, batch by batch.
 
     A batch size is a group: only cells of one group are compared, and alive together. A
     backend that is named again gets a label of its own, such as ``onnxruntime#2``.
+
+    Args:
+        spec: What was asked for.
+        backends: Every backend, in order.
+        limits: What a worker may use.
+        precisions: That of a backend whose variant is one, such as ``litert:int8``.
     """
     cells: list[Cell] = []
     for group, batch in enumerate(spec.batches or (None,)):
@@ -94,7 +109,7 @@ def plan_cells(spec: Spec, backends: tuple[str, ...], limits: Limits) -> tuple[C
                     batch=batch,
                     group=group,
                     limits=limits,
-                    precision=spec.precision,
+                    precision=(precisions or {}).get(backend, spec.precision),
                     scenario=spec.scenario,
                     boundary=spec.boundary,
                 )

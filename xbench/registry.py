@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 GROUP = "xbench.adapters"
 LISTING = "xbench backends"
-OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "litert")
+OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "keras", "litert")
 TEST_VARIABLE = "XBENCH_TEST_ADAPTERS"
 TEST_ADAPTERS = {
     "null": "xbench.testing:NullAdapter",
@@ -76,13 +76,17 @@ def create(backend: str) -> Adapter:
     return target.create(variant)
 
 
-def expand(requested: Sequence[str]) -> tuple[str, ...]:
+def expand(requested: Sequence[str], native: str | None = None) -> tuple[str, ...]:
     """Return the backends that ``requested`` stands for, in order.
 
     ``all`` stands for the default variant of every adapter and ``all+`` for every public
     variant, each without those that stand there already. One whose framework is missing
-    stays: its row says why. A backend that is named twice stays twice: it is to be
-    compared with itself.
+    stays: its row says why. One that runs no ONNX files is left out, unless the model is given
+    in its own form. A backend that is named twice stays twice: it is to be compared with itself.
+
+    Args:
+        requested: Names, ``all`` and ``all+``.
+        native: The adapter that runs the model as it was given, or None.
 
     Raises:
         UnknownNameError: If there is no such adapter or variant.
@@ -90,13 +94,27 @@ def expand(requested: Sequence[str]) -> tuple[str, ...]:
     backends: list[str] = []
     for one in requested:
         if one == "all":
-            backends += [name for name in backend_names() if name not in backends]
+            backends += [name for name in _taking(backend_names(), native) if name not in backends]
         elif one == "all+":
-            backends += [name for name in _public() if name not in backends]
+            backends += [name for name in _taking(_public(), native) if name not in backends]
         else:
             _refuse_unknown(one)
             backends.append(one)
     return tuple(backends)
+
+
+def precisions(backends: Sequence[str]) -> dict[str, str]:
+    """Return the precision of each backend whose variant is one; the others take any."""
+    found: dict[str, str] = {}
+    for backend in backends:
+        name, variant = parse_backend(backend)
+        try:
+            own = _target(backend, name).precisions.get(variant)
+        except BackendUnavailableError:
+            continue
+        if own:
+            found[backend] = own
+    return found
 
 
 def listing() -> tuple[BackendInfo, ...]:
@@ -112,12 +130,16 @@ class _Target:
         make: Takes a variant and returns an adapter.
         variants: Every variant and what it does.
         hidden: Variants that are for us and not for people; an adapter may declare some.
+        takes_onnx: Whether it runs ONNX files, and not only models in a form of its own.
+        precisions: Of the variants that compute in one precision only.
     """
 
     name: str
     make: Callable[[str], Adapter]
     variants: Mapping[str, str]
     hidden: frozenset[str]
+    takes_onnx: bool
+    precisions: Mapping[str, str]
 
     def create(self, variant: str) -> Adapter:
         """Return a new adapter."""
@@ -171,8 +193,14 @@ def _load(point: EntryPoint) -> _Target:
     def load() -> _Target:
         make = point.load()
         adapter = _sound(make(""))
-        hidden = frozenset(getattr(adapter, "hidden", ()))
-        return _Target(point.name, make, dict(adapter.variants), hidden)
+        return _Target(
+            name=point.name,
+            make=make,
+            variants=dict(adapter.variants),
+            hidden=frozenset(getattr(adapter, "hidden", ())),
+            takes_onnx=bool(getattr(adapter, "takes_onnx", True)),
+            precisions=dict(getattr(adapter, "precisions", {})),
+        )
 
     return _guarded(point.name, load)
 
@@ -213,6 +241,18 @@ def _refuse_unknown(backend: str) -> None:
         return
     if variant not in target.variants:
         raise _unknown(backend)
+
+
+def _taking(backends: Sequence[str], native: str | None) -> list[str]:
+    """Return the backends that can run a model, which may be of the form of one of them."""
+    return [one for one in backends if parse_backend(one)[0] == native or _takes_onnx(one)]
+
+
+def _takes_onnx(backend: str) -> bool:
+    try:
+        return _target(backend, parse_backend(backend)[0]).takes_onnx
+    except BackendUnavailableError:
+        return True  # its row says what is wrong with it
 
 
 def _unknown(backend: str) -> UnknownNameError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from xbench.adapter import BoundModel, Facts, Fallback, Limits, TensorSpec
+from xbench.adapter import BoundModel, Facts, Fallback, Limits, Native, TensorSpec
 
 Message = dict[str, Any]
 
@@ -36,13 +37,22 @@ def model_to_json(model: BoundModel) -> Message:
         "inputs": [[spec.name, spec.dtype, list(spec.shape)] for spec in model.inputs],
         "outputs": list(model.outputs),
         "symbols": dict(model.symbols),
+        "native": asdict(model.native) if model.native else None,
+        "calibration": str(model.calibration) if model.calibration else None,
     }
 
 
 def model_from_json(data: Mapping[str, Any]) -> BoundModel:
     """Return the model that `model_to_json` wrote."""
     inputs = tuple(TensorSpec(name, dtype, tuple(shape)) for name, dtype, shape in data["inputs"])
-    return BoundModel(Path(data["path"]), inputs, tuple(data["outputs"]), data["symbols"])
+    return BoundModel(
+        Path(data["path"]),
+        inputs,
+        tuple(data["outputs"]),
+        data["symbols"],
+        native=Native(**data["native"]) if data["native"] else None,
+        calibration=Path(data["calibration"]) if data["calibration"] else None,
+    )
 
 
 def limits_from_json(data: Mapping[str, Any]) -> Limits:

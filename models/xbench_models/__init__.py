@@ -1,1 +1,1 @@
-"""Recipes that build and export known architectures with seeded, healthy weights."""
+"""Models of every framework as ONNX files, and known architectures with healthy seeded weights."""

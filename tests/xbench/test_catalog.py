@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xbench.catalog import cards, export, resolve
 from xbench.errors import InterruptedRunError, ModelError, UnknownNameError, XbenchError
-from xbench.modelcache import cache_folder, key
+from xbench.modelcache import MOST_KEPT, cache_folder, key
 from xbench.progress import Silent
+from xbench.source import Terms, factory
 
 ROOT = Path(__file__).parents[2]
 CARDS = """
@@ -179,12 +181,13 @@ def test_a_model_is_built_once(
 
 
 def test_another_seed_or_source_is_another_model(plugin: Path) -> None:
-    factory = "tiny_models.recipes:tiny"
-    before = key(factory, 0)
-    assert key(factory, 0) == before
-    assert key(factory, 1) != before
+    target = "tiny_models.recipes:tiny"
+    before = key(factory(target, 0), ())
+    assert key(factory(target, 0), ()) == before
+    assert key(factory(target, 1), ()) != before
+    assert key(factory(target, 0), ("numpy",)) != before
     (plugin / "recipes.py").write_text(RECIPES + "\n# changed")
-    assert key(factory, 0) != before
+    assert key(factory(target, 0), ()) != before
 
 
 def test_two_that_want_the_same_model_build_it_once(plugin: Path) -> None:
@@ -291,8 +294,8 @@ def test_a_path_is_returned_as_it_is(plugin: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("weights.pt", "is PyTorch weights.*xbench export"),
-        ("weights.h5", "Keras model.*xbench export"),
+        ("weights.safetensors", "weights without the model.*function of yours"),
+        ("graph.pb", "the folder that it lies in"),
         ("script.PY", "Python code"),
         ("folder", "is a folder.*Give the file in it: .*model.onnx"),
         ("empty", "is a folder.*Give the path of"),
@@ -305,7 +308,7 @@ def test_a_path_is_returned_as_it_is(plugin: Path, tmp_path: Path) -> None:
 def test_what_is_no_onnx_file_is_told_with_what_to_do(
     plugin: Path, tmp_path: Path, name: str, said: str
 ) -> None:
-    for file in ("weights.pt", "weights.h5", "script.PY"):
+    for file in ("weights.safetensors", "graph.pb", "script.PY"):
         (tmp_path / file).touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder").mkdir()
@@ -315,9 +318,76 @@ def test_what_is_no_onnx_file_is_told_with_what_to_do(
         resolve(str(tmp_path / name), 0, Silent())
 
 
-def test_a_factory_given_for_a_model_is_told_to_be_exported_first(plugin: Path) -> None:
-    with pytest.raises(ModelError, match=r"xbench export package\.module:factory"):
-        resolve("package.module:factory", 0, Silent())
+@pytest.mark.parametrize("name", ["module.pt", "module.PTH", "module.pkl", "model.h5"])
+def test_what_may_run_code_is_refused_unread_with_the_flag_that_allows_it(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """There is not even an interpreter that could read it."""
+    (tmp_path / name).write_bytes(b"whatever")
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    with pytest.raises(ModelError, match=r"code|pickle.*add --trust"):
+        resolve(str(tmp_path / name), 0, Silent())
+    with pytest.raises(ModelError, match="add --trust"):
+        export(str(tmp_path / name), tmp_path / "m.onnx", Silent())
+    with pytest.raises(ModelError, match=r"nonexistent|No such file"):  # it would be read now
+        resolve(str(tmp_path / name), 0, Silent(), terms=Terms(trusted=True))
+
+
+def test_the_users_own_factory_is_exported_once_for_each_content(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what it reads: here, a file that no source names."""
+    monkeypatch.chdir(tmp_path)
+    Path("scale.txt").write_text("1.0")
+    Path("mine.py").write_text(
+        "import torch\n"
+        "from pathlib import Path\n"
+        "def make():\n"
+        "    module = torch.nn.Linear(4, 3)\n"
+        "    module.weight.data *= float(Path('scale.txt').read_text())\n"
+        "    return module, (torch.randn(2, 4),)\n"
+    )
+    first = resolve("mine:make", 0, Silent())
+    assert first.name == "mine:make"
+    assert first.native is not None
+    assert (first.native.framework, first.native.target) == ("pytorch", "mine:make")
+    written = first.path.stat().st_mtime_ns
+    assert resolve("mine:make", 0, Silent()) == first
+    assert first.path.stat().st_mtime_ns == written
+    Path("scale.txt").write_text("2.0")
+    assert resolve("mine:make", 0, Silent()).path != first.path
+    assert resolve("mine:make", 1, Silent()).path != first.path
+    assert len(folders(plugin)) == 3
+
+
+def test_a_file_of_the_same_content_is_converted_once(plugin: Path, tmp_path: Path) -> None:
+    """Wherever it lies; another shape, or what it is allowed to do, is another model."""
+    from torch import nn
+
+    path, copy = tmp_path / "net.pt", tmp_path / "copy" / "net.pt"
+    torch.save(nn.Linear(4, 3), path)
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    terms = Terms(trusted=True, shapes={"input": (2, 4)})
+    first = resolve(str(path), 0, Silent(), terms=terms)
+    assert resolve(str(copy), 0, Silent(), terms=terms).path == first.path
+    wider = Terms(trusted=True, shapes={"input": (2, 5, 4)})
+    assert resolve(str(path), 0, Silent(), terms=wider).path != first.path
+    assert [first.name, first.framework] == ["net", "pytorch"]
+
+
+def test_a_name_keeps_so_many_models(plugin: Path, tmp_path: Path) -> None:
+    """Whoever changes a model all day does not fill the disk."""
+    models = cache_folder() / "models"
+    for place in range(MOST_KEPT + 5):
+        (models / f"tiny-old{place}").mkdir(parents=True)
+        os.utime(models / f"tiny-old{place}", (time.time() - 100 - place,) * 2)
+    (models / "tiny2-other").mkdir()
+    resolve("tiny", 0, Silent())
+    kept = folders(plugin)
+    assert len(kept) == MOST_KEPT + 1
+    assert {"tiny-old0", "tiny2-other"} < set(kept)
+    assert f"tiny-old{MOST_KEPT}" not in kept
 
 
 @settings(max_examples=200, deadline=None)

@@ -98,11 +98,20 @@ def quick(row: RowEvidence) -> RowEvidence:
     return replace(row, spec=replace(SPEC, quick=True))
 
 
+def at_int8(**spec: Any) -> RowEvidence:
+    """Return a row of a variant that computes in int8 and nothing else."""
+    cell = replace(CELL, precision="int8")
+    told = tuple(launched(number, facts=replace(FACTS, precision="int8")) for number in range(3))
+    return row_with(spec=replace(SPEC, **spec), cell=cell, launched=told)
+
+
 SLOWING = [5e6 * (1 + 0.004 * i) for i in range(30)]
 FELL_BACK = Fallback(5, ("conv1", "conv2", "conv3"), "cpu")
 
 ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
     (Code.PRECISION_NOT_HELD, with_facts(precision="bf16"), "asked for fp32, and the runtime"),
+    (Code.OTHER_PRECISION, at_int8(), "may differ by 25%"),
+    (Code.CALIBRATED_ON_INPUTS, at_int8(inputs="mine.npz"), "the very inputs"),
     (Code.PRECISION_UNKNOWN, all_launches(facts=Facts()), "does not tell its precision"),
     (Code.THREADS_OVER_CAP, all_launches(busy_threads=3), "3 threads were busy"),
     (Code.THREADS_OVER_CAP, row_with(epochs=epochs(noisy(30, 0.02), 2.1)), "used 2.10 CPUs"),
@@ -122,9 +131,15 @@ ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
     (Code.DRIFT, row_with(epochs=epochs(SLOWING[::-1])), "7% faster"),
     (Code.DRIFT, row_with(epochs=epochs([5e6] * 10 + [6e6] * 20)), "20% slower"),
     (Code.TIMER, row_with(overhead_share=0.08), "8% of its latency"),
+    (Code.MEMORY_VARIES, row_with(memory_spread=0.12), "differs by 12% between launches"),
+    (Code.MEMORY_DOUBTFUL, row_with(memory_doubts=("one", "two")), "memory: one; two"),
 ]
 
 HARMLESS_ROWS: list[tuple[Code, RowEvidence]] = [
+    (Code.OTHER_PRECISION, replace(at_int8(), spec=replace(SPEC, precision="int8"))),
+    (Code.CALIBRATED_ON_INPUTS, at_int8()),
+    (Code.CALIBRATED_ON_INPUTS, at_int8(inputs="mine.npz", calibration="others.npz")),
+    (Code.CALIBRATED_ON_INPUTS, row_with(spec=replace(SPEC, inputs="mine.npz"))),
     (Code.PRECISION_UNKNOWN, with_facts(precision=None)),
     (Code.THREADS_OVER_CAP, row_with(epochs=epochs(noisy(30, 0.02), 2.05))),
     (Code.THREADS_IDLE, row_with(launched=(launched(busy_threads=1), launched(1)))),
@@ -141,6 +156,7 @@ HARMLESS_ROWS: list[tuple[Code, RowEvidence]] = [
     (Code.DRIFT, row_with(epochs=epochs([*noisy(20, 0.01), *noisy(10, 0.01, seed=1)]))),
     (Code.DRIFT, row_with(epochs=epochs([5e6] * 10 + [9e6] * 10 + [5.5e6] * 10))),
     (Code.TIMER, row_with(overhead_share=0.05)),
+    (Code.MEMORY_VARIES, row_with(memory_spread=0.05)),
 ]
 
 ODD = tuple(f"input {n!r} may be out of range" for n in "abcde")

@@ -25,6 +25,11 @@ def test_a_backend_named_twice_gets_a_label_of_its_own() -> None:
     assert [c.backend for c in cells] == ["a", "a", "b", "a"]
 
 
+def test_a_variant_of_one_precision_asks_for_that_one() -> None:
+    cells = plan_cells(Spec(model="m"), ("a", "a:int8"), LIMITS, {"a:int8": "int8"})
+    assert [c.precision for c in cells] == ["fp32", "int8"]
+
+
 def test_without_batch_sizes_the_model_keeps_its_own() -> None:
     (cell,) = plan_cells(Spec(model="m"), ("a",), LIMITS)
     assert cell.batch is None

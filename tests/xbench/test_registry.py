@@ -21,9 +21,10 @@ from xbench.registry import (
     expand,
     listing,
     parse_backend,
+    precisions,
 )
 
-OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "litert")
+OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "keras", "litert")
 
 Plugin = Callable[[str, str], str]
 
@@ -52,6 +53,14 @@ class Mine(NullAdapter):
     hidden = frozenset({"secret"})
 """
 
+OF_ITS_OWN_FORM = """
+from xbench.testing import NullAdapter
+class Mine(NullAdapter):
+    takes_onnx = False
+    variants = {"": "as it is", "small": "in one byte"}
+    precisions = {"small": "int8"}
+"""
+
 BROKEN = {
     "raises": "raise RuntimeError('no such library\\nsecond line')",
     "exits": "import sys; sys.exit(7)",
@@ -70,6 +79,21 @@ def _info(name: str) -> BackendInfo:
 
 def test_our_adapters_come_first() -> None:
     assert backend_names()[: len(OURS)] == OURS
+
+
+def test_what_runs_no_onnx_stands_in_all_for_models_of_its_own_form_only(plugin: Plugin) -> None:
+    plugin("own", OF_ITS_OWN_FORM)
+    for every in ("all", "all+"):
+        assert "own" not in expand([every])
+        assert "own" not in expand([every], "another")
+        assert "own" in expand([every], "own")
+    assert expand(["own"]) == ("own",)  # who names it gets its row, which says why it is not ok
+
+
+def test_a_variant_may_be_of_one_precision(plugin: Plugin) -> None:
+    plugin("own", OF_ITS_OWN_FORM)
+    plugin("broken", "raise RuntimeError")
+    assert precisions(["onnxruntime", "own", "own:small", "broken"]) == {"own:small": "int8"}
 
 
 def test_others_follow_by_the_alphabet(plugin: Plugin) -> None:

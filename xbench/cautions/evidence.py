@@ -28,11 +28,15 @@ class Code(StrEnum):
     AFFINITY_NOT_HELD = "affinity_not_held"
     PRECISION_UNKNOWN = "precision_unknown"
     PRECISION_NOT_HELD = "precision_not_held"
+    OTHER_PRECISION = "other_precision"
+    CALIBRATED_ON_INPUTS = "calibrated_on_inputs"
     PARITY_DEGENERATE = "parity_degenerate"
     PARITY_NOT_CHECKED = "parity_not_checked"
     PARITY_STAND_IN = "parity_stand_in"
     FALLBACK = "fallback"
     TIMER = "timer"
+    MEMORY_VARIES = "memory_varies"
+    MEMORY_DOUBTFUL = "memory_doubtful"
     BUDGET_SPENT = "budget_spent"
     DISTURBED = "disturbed"
     NO_CANARY = "no_canary"
@@ -52,6 +56,8 @@ class RowEvidence:
         launched: What each launch told before its first round.
         epochs: The rounds that the row's numbers come from, oldest first.
         overhead_share: The harness's own share of the row's latency.
+        memory_spread: How far apart the launches' memory lies, as a share of its median.
+        memory_doubts: Why its memory may not be what it is taken for.
     """
 
     spec: Spec
@@ -60,6 +66,8 @@ class RowEvidence:
     epochs: tuple[Epoch, ...]
     parity: Parity
     overhead_share: float = 0.0
+    memory_spread: float = 0.0
+    memory_doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from statistics import median
 
 from xbench.cautions.evidence import Code, RowEvidence, Words
 from xbench.medians import independent_variance
+from xbench.parity import TOLERANCE
 from xbench.samples import Epoch
 from xbench.stats import percentile, samples_needed
 
@@ -17,6 +18,7 @@ UNSTABLE_SPREAD = 0.15  # of the median: the middle half of the epochs lies this
 DRIFT = 0.05  # between the first and the last third of the rounds
 DRIFT_ERRORS = 4.0  # standard errors, from ten rounds or so, of that difference: less may be chance
 TIMER_SHARE = 0.05  # of a latency that is the harness's own
+MEMORY_SPREAD = 0.05  # of the median, between the launches: usual are one or two hundredths
 DETOUR = 0.25  # of a drift: the middle third lies no further beyond either end
 FEW_ROUNDS = 10
 FEWEST_IN_THIRD = 5
@@ -29,6 +31,22 @@ def _precision_not_held(row: RowEvidence) -> Words:
     found = ", ".join(sorted(str(precision) for precision in told))
     text = f"asked for {row.cell.precision}, and the runtime computed in {found}"
     return text, "Do not compare it with rows that hold the precision"
+
+
+def _other_precision(row: RowEvidence) -> Words:
+    own = row.cell.precision
+    if own == row.spec.precision:
+        return None
+    text = f"it runs at {own}: its outputs may differ by {TOLERANCE[own]:.0%} and still agree"
+    return text, "Whether that is good enough, the quality on your own data tells"
+
+
+def _calibrated_on_inputs(row: RowEvidence) -> Words:
+    timed = row.spec.inputs and not row.spec.calibration
+    if not timed or row.cell.precision != "int8":
+        return None
+    text = "its scales were chosen on the very inputs that it was timed and compared on"
+    return text, "Give others with --calibration"
 
 
 def _threads_over_cap(row: RowEvidence) -> Words:
@@ -153,6 +171,19 @@ def _timer(row: RowEvidence) -> Words:
     return text, "Use a larger --batch; compare ratios with care"
 
 
+def _memory_varies(row: RowEvidence) -> Words:
+    if row.memory_spread <= MEMORY_SPREAD:
+        return None
+    text = f"its memory differs by {row.memory_spread:.0%} between launches"
+    return text, "Take the most, not the median; see the phases in the JSON document"
+
+
+def _memory_doubtful(row: RowEvidence) -> Words:
+    if not row.memory_doubts:
+        return None
+    return f"memory: {'; '.join(row.memory_doubts)}", "docs/memory.md says what each figure holds"
+
+
 def _threads_idle(row: RowEvidence) -> Words:
     cap = row.cell.limits.threads
     busy = max(one.busy_threads for one in row.launched)
@@ -168,6 +199,8 @@ def _middles(epochs: tuple[Epoch, ...]) -> list[float]:
 
 ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
     Code.PRECISION_NOT_HELD: _precision_not_held,
+    Code.OTHER_PRECISION: _other_precision,
+    Code.CALIBRATED_ON_INPUTS: _calibrated_on_inputs,
     Code.THREADS_OVER_CAP: _threads_over_cap,
     Code.AFFINITY_NOT_HELD: _affinity_not_held,
     Code.FALLBACK: _fallback,
@@ -181,5 +214,7 @@ ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
     Code.UNSTABLE: _unstable,
     Code.DRIFT: _drift,
     Code.TIMER: _timer,
+    Code.MEMORY_VARIES: _memory_varies,
+    Code.MEMORY_DOUBTFUL: _memory_doubtful,
     Code.THREADS_IDLE: _threads_idle,
 }

@@ -22,6 +22,8 @@ Examples:
   xbench compare model.onnx --backends onnxruntime,pytorch:compile --threads 2
   xbench compare model.onnx --shape tokens=1x128 --batch 1,8 --csv rows.csv
   xbench compare model.onnx --json - | jq .comparisons
+  xbench compare model.keras --backends keras,tensorflow,litert:int8
+  xbench compare my_package:make_model --backends pytorch,onnxruntime
   xbench compare --resume xbench-runs/20260101-120000-model
 
 \b
@@ -44,6 +46,8 @@ def compare(
     timeout: options.Timeout = "",
     seed: options.Seed = DEFAULT.seed,
     inputs: options.Inputs = None,
+    calibration: options.Calibration = None,
+    trust: options.Trust = False,
     quick: options.Quick = False,
     out: options.Out = None,
     resume: options.Resume = None,
@@ -65,6 +69,8 @@ def compare(
         timeout_s=parse_duration_s(timeout) if timeout else DEFAULT.timeout_s,
         seed=seed,
         inputs=str(inputs) if inputs else None,
+        calibration=str(calibration) if calibration else None,
+        trust=trust,
         **effort,
     )
     outputs = Outputs(json=json, csv=csv, markdown=markdown)
@@ -126,7 +132,7 @@ def _precision(text: str) -> str:
 def _check_resume(spec: Spec, out: Path | None, resume: Path | None) -> None:
     """Refuse what a resumed run would ignore: it goes on with what it was asked at first."""
     if resume is None and not spec.model:
-        fix = "Give an .onnx file, or a name from `xbench models`"
+        fix = "Give a model file, or a name from `xbench models`"
         raise UsageError("there is no model to compare on", fix)
     if resume is not None and (spec != DEFAULT or out):
         fix = "Leave out MODEL and the other options, or start a new comparison"

@@ -42,6 +42,7 @@ def inspect(
     backends: options.Asked = "all",
     batch: options.OneBatch = "",
     shape: options.Shapes = None,
+    trust: options.Trust = False,
     timeout: options.Timeout = "",
     json: options.Json = "",
     no_progress: options.NoProgress = False,
@@ -62,6 +63,7 @@ def inspect(
     outputs.check()
     from xbench.cli.progress import watched
     from xbench.inspection import inspect as run_inspection  # heavy: once the arguments are good
+    from xbench.source import Terms
 
     with watched(quiet=no_progress) as progress:
         found = run_inspection(
@@ -70,6 +72,7 @@ def inspect(
             batch=sizes[0] if sizes else None,
             shapes=lengths,
             timeout_s=timeout_s,
+            terms=Terms(trusted=trust, shapes=lengths),
             progress=progress,
         )
     raise typer.Exit(_show(found, outputs))

@@ -17,6 +17,7 @@ import typer
 from xbench import __version__
 from xbench.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from xbench.cli.compare import compare
+from xbench.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from xbench.cli.export import export
 from xbench.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from xbench.cli.inspect import inspect
@@ -45,7 +46,8 @@ app = typer.Typer(
 )
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
-for command in (selftest, backends, devices, models, export):
+app.command(epilog=EXPORT_EXAMPLES)(export)
+for command in (selftest, backends, devices, models):
     app.command()(command)
 
 

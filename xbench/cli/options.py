@@ -19,15 +19,19 @@ _QUICK_WORDS = (
     f"ratios to within {QUICK['precision_target']:.0%}"
 )
 
+_TAKEN = (
+    "An .onnx, .pt2, .keras or .tflite file, a SavedModel's folder, a name from `xbench models`, "
+    "or module:factory, such as my_package:make or transformers:BertModel."
+)
 Model = Annotated[
     str,
     Argument(
-        metavar="MODEL", help="An .onnx file, or a name from `xbench models`.", show_default=False
+        metavar="MODEL",
+        help=_TAKEN,
+        show_default=False,
     ),
 ]
-RequiredModel = Annotated[
-    str, Argument(metavar="MODEL", help="An .onnx file, or a name from `xbench models`.")
-]
+RequiredModel = Annotated[str, Argument(metavar="MODEL", help=_TAKEN)]
 Asked = Annotated[
     str,
     Option(
@@ -91,6 +95,20 @@ Seed = Annotated[int, Option(metavar="N", help="Of inputs, weights and order.")]
 Inputs = Annotated[
     Path | None, Option(metavar="FILE", help="An .npz with your inputs. Default: seeded ones.")
 ]
+Calibration = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="An .npz with inputs that a quantised variant chooses its scales by. Default: "
+        "seeded ones, apart from those timed; with --inputs, those.",
+    ),
+]
+Trust = Annotated[
+    bool,
+    Option(
+        "--trust", help="Load a model that can run code: a pickle, an .h5 file, a Lambda layer."
+    ),
+]
 Quick = Annotated[bool, Option("--quick", help=f"A first look: {_QUICK_WORDS}.")]
 Out = Annotated[
     Path | None,
@@ -108,8 +126,9 @@ Target = Annotated[
     str,
     Argument(
         metavar="TARGET",
-        help="A name from `xbench models`, or module:factory; the factory returns a "
-        "torch.nn.Module and its example inputs.",
+        help="A name from `xbench models`; module:factory, which returns a torch.nn.Module and its "
+        "example inputs, or a Keras model; transformers:CLASS; or a .pt2, .keras or .tflite "
+        "file, or a SavedModel's folder.",
         show_default=False,
     ),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from xbench.adapter import AS_GIVEN
 from xbench.report.text import clean
 from xbench.report.view import groups
 from xbench.units import format_s, format_share
@@ -26,6 +27,7 @@ def conditions(run: Run) -> tuple[tuple[str, str], ...]:
     lines = (
         ("model", _model(run.model)),
         ("machine", _machine(run.host, ran)),
+        ("form", _form(ran)),
         ("precision", _precision(ran)),
         ("measured", _measured(ran)),
         ("rounds", _rounds(run)),
@@ -70,20 +72,35 @@ def _machine(host: Mapping[str, Any], ran: list[CellResult]) -> str:
     return ", ".join(clean(part) for part in parts if part)
 
 
+def _form(ran: Iterable[CellResult]) -> str:
+    """Return who ran the model in the form that it was given in, where that is not ONNX."""
+    own: dict[bool, list[str]] = {True: [], False: []}
+    for cell in ran:
+        own[(cell.importer or "").startswith(AS_GIVEN)].append(clean(cell.backend))
+    if not own[True]:
+        return ""
+    as_given = f"{', '.join(_unique(own[True]))} ran it as it was given"
+    rest = ", ".join(_unique(own[False]))
+    return f"{as_given}; {rest} its ONNX export" if rest else as_given
+
+
 def _precision(ran: Iterable[CellResult]) -> str:
     """Return the precision asked for, and each row's own where it is another or unknown."""
     ran = list(ran)
-    requested = ", ".join(sorted({f"{cell.precision.get('requested')}" for cell in ran}))
     if not ran:
         return ""
-    effective: dict[str, list[str]] = {}
-    for cell in ran:
-        told = cell.precision.get("effective") or "not told by the runtime"
-        effective.setdefault(told, []).append(clean(cell.backend))
-    if list(effective) == [requested]:
+    asked = [f"{cell.precision.get('requested')}" for cell in ran]
+    told = [cell.precision.get("effective") or "not told by the runtime" for cell in ran]
+    requested = ", ".join(sorted(set(asked)))
+    if asked == told and len(set(asked)) == 1:
         return f"{requested} asked for and held by every row"
-    told_by = (f"{told} ({', '.join(_unique(names))})" for told, names in effective.items())
-    return clean(f"{requested} asked for; effective: {'; '.join(told_by)}")
+    effective: dict[str, list[str]] = {}
+    for cell, own in zip(ran, told, strict=True):
+        effective.setdefault(own, []).append(clean(cell.backend))
+    by_row = "; ".join(f"{own} ({', '.join(_unique(names))})" for own, names in effective.items())
+    if asked == told:
+        return clean(f"held by every row: {by_row}")
+    return clean(f"{requested} asked for; effective: {by_row}")
 
 
 def _measured(ran: list[CellResult]) -> str:

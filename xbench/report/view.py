@@ -1,6 +1,7 @@
 """What is said of a run, before anyone draws it.
 
-Rows are compared within a group: the cells of one device, batch and precision.
+Rows are compared within a group: the cells of one device and batch. A row of another precision
+stands among them by its own name, such as ``litert:int8``.
 """
 
 from __future__ import annotations
@@ -112,12 +113,12 @@ def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
 
 
 def _group_key(cell: CellResult) -> tuple[object, ...]:
-    return (cell.device, cell.batch, cell.precision.get("requested"))
+    return (cell.device, cell.batch)
 
 
 def _title(key: tuple[object, ...], keys: list[tuple[object, ...]]) -> str:
     """Return the parts of a group's key in which the groups of the run differ."""
-    words = (f"{key[0]}", f"batch {key[1]}" if key[1] else "the model's own batch", f"{key[2]}")
+    words = (f"{key[0]}", f"batch {key[1]}" if key[1] else "the model's own batch")
     parts = [word for i, word in enumerate(words) if len({other[i] for other in keys}) > 1]
     return clean(", ".join(parts))
 

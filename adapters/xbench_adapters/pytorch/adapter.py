@@ -1,4 +1,4 @@
-"""PyTorch as a backend: an imported module, eager or compiled by inductor."""
+"""PyTorch as a backend: an imported module or the user's own, eager or compiled by inductor."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xbench import __version__
 from xbench.adapter import Availability, Facts, Limits
-from xbench.errors import BackendUnavailableError, UsageError
+from xbench.errors import BackendUnavailableError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    import torch
     import torch.fx
+    from torch import nn
 
-    from xbench.adapter import Array, BoundModel
+    from xbench.adapter import Array, BoundModel, Native
 
 _INSTALL = "pip install 'xbench[pytorch]'"
 
@@ -29,7 +29,7 @@ class PyTorchAdapter:
 
     name: ClassVar[str] = "pytorch"
     variants: ClassVar[Mapping[str, str]] = {
-        "": "eager, the imported module",
+        "": "eager, the imported module or the user's own",
         "compile": "torch.compile with the inductor back end",
     }
 
@@ -62,55 +62,84 @@ class PyTorchAdapter:
         return str(torch.__version__)
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> PyTorchSession:
-        """Return a session that runs ``model`` on the CPU at fp32.
+        """Return a session that runs ``model`` on the CPU at fp32: the user's module, or its file.
 
         Raises:
             UnsupportedNodeError: If a node of the model cannot be imported.
+            ModelError: If the user's module cannot be loaded.
             UsageError: If another precision or device is asked for.
         """
         _require(limits, precision)
-        from xbench_adapters.pytorch import import_onnx
-
-        start_s = perf_counter()
-        module = import_onnx(model.path, model.shapes)
-        if self.variant != "compile":  # inductor chooses for itself
-            module.meta["xbench"]["layout"] = _chosen_layout(module, model)
-        convert_s = perf_counter() - start_s
-        return PyTorchSession(model, module, self.variant, convert_s)
+        native = _own(model)
+        return self._load_own(model, native, limits) if native else self._load_file(model)
 
     def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
-        """Return if `load` would import ``model``; its large weights are not copied.
+        """Return if `load` would load ``model``; large weights of its file are not copied.
 
         What ``torch.compile`` makes of it is not tried.
 
         Raises:
             UnsupportedNodeError: If a node of the model cannot be imported.
+            ModelError: If the user's module cannot be loaded.
             UsageError: If another precision or device is asked for.
         """
         _require(limits, precision)
+        if native := _own(model):
+            from xbench_adapters.pytorch.native import load_native
+
+            load_native(native)
+            return
         from xbench_adapters.pytorch.importer import check_onnx
 
         check_onnx(model.path, model.shapes)
 
+    def _load_file(self, model: BoundModel) -> PyTorchSession:
+        from xbench_adapters.pytorch import import_onnx
+
+        start_s = perf_counter()
+        module = import_onnx(model.path, model.shapes)
+        told = module.meta["xbench"]
+        # Inductor chooses for itself.
+        layout = None if self.variant == "compile" else _chosen_layout(module, model)
+        importer = _importer(told["nodes"], sum(told["fused"].values()), layout)
+        convert_s = perf_counter() - start_s
+        call = module
+        if self.variant == "compile":
+            call = _compiled(module, fullgraph=True)
+        return PyTorchSession(model, module, call, self.variant, importer, convert_s)
+
+    def _load_own(self, model: BoundModel, native: Native, limits: Limits) -> PyTorchSession:
+        from xbench_adapters.pytorch.native import Positional, load_native
+
+        module = load_native(native)
+        self.prepare(limits)  # again: the user's code may have set it otherwise
+        names = [spec.name for spec in model.inputs]
+        call = Positional(_compiled(module) if self.variant == "compile" else module, names)
+        return PyTorchSession(model, module, call, self.variant, f"as it is: {native.target}")
+
 
 class PyTorchSession:
-    """An imported module, fed NumPy arrays and read as NumPy arrays."""
+    """A module, fed NumPy arrays and read as NumPy arrays."""
 
     def __init__(
-        self, model: BoundModel, module: torch.fx.GraphModule, variant: str, convert_s: float
+        self,
+        model: BoundModel,
+        module: nn.Module,
+        call: Any,
+        variant: str,
+        importer: str,
+        convert_s: float | None = None,
     ) -> None:
         import torch
 
         self._torch = torch
         self._module = module
+        self._call = call
         self._variant = variant
+        self._importer = importer
         self._convert_s = convert_s
         self._names = model.outputs
         self._order = tuple(spec.name for spec in model.inputs)
-        self._call: Any = module
-        if variant == "compile":
-            # Compiled at the first run, which the harness times as such.
-            self._call = torch.compile(module, fullgraph=True, dynamic=False)
         self._feeds: list[Array] = []
         self._results: tuple[Array, ...] = ()
 
@@ -129,16 +158,19 @@ class PyTorchSession:
 
     def outputs(self) -> dict[str, Array]:
         """Return the outputs of the last run, by name, in the graph's order."""
+        if len(self._results) != len(self._names):
+            raise ModelError(
+                f"the module gives {len(self._results)} tensors, and its file {len(self._names)}",
+                "If it changed since it was exported, export it anew",
+            )
         return dict(zip(self._names, self._results, strict=True))
 
     def facts(self) -> Facts:
         """Return what PyTorch tells: precision read back from weights and settings."""
-        told = self._module.meta["xbench"]
-        fused = sum(told["fused"].values())
         return Facts(
             precision=_effective(self._module),
             threads=self._torch.get_num_threads(),
-            importer=_importer(told["nodes"], fused, told.get("layout")),
+            importer=self._importer,
             convert_s=self._convert_s,
             options={
                 "mode": "inductor" if self._variant == "compile" else "eager",
@@ -151,6 +183,19 @@ class PyTorchSession:
         """Let go of the module and of all arrays."""
         self._call = self._module = None  # type: ignore[assignment]  # closed: used no more
         self._feeds, self._results = [], ()
+
+
+def _own(model: BoundModel) -> Native | None:
+    """Return the user's module, if the model was made from one of PyTorch."""
+    native = model.native
+    return native if native and native.framework == PyTorchAdapter.name else None
+
+
+def _compiled(module: nn.Module, *, fullgraph: bool = False) -> Any:
+    """Return the module, which is compiled at the first run: the harness times that as such."""
+    import torch
+
+    return torch.compile(module, fullgraph=fullgraph, dynamic=False)
 
 
 def _importer(nodes: int, fused: int, layout: str | None) -> str:
@@ -214,7 +259,7 @@ def _fp32_setting(path: str) -> str:
     return str(_part(path).fp32_precision)
 
 
-def _effective(module: torch.fx.GraphModule) -> str:
+def _effective(module: nn.Module) -> str:
     """Return the precision of the arithmetic, from the weights and the settings in force."""
     narrow = {str(one.dtype) for one in module.parameters()} - {"torch.float32", "torch.float64"}
     if narrow:

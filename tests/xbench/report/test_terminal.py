@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tests.xbench.report.runs import HOSTILE, cell, interval, run_of, runs, typical, versus
+from tests.xbench.report.runs import (
+    HOSTILE,
+    cell,
+    interval,
+    memory,
+    run_of,
+    runs,
+    typical,
+    versus,
+)
 from xbench.report.terminal import render
 from xbench.report.text import clean
 from xbench.report.view import groups
@@ -88,6 +97,39 @@ def test_a_precision_that_was_not_held_names_its_row() -> None:
     silent = cell(1, "b", 1e6, 1, precision={"requested": "fp32", "effective": None})
     text = " ".join(render(run_of((other, silent))).split())
     assert "fp32 asked for; effective: bf16 (a); not told by the runtime (b)" in text
+
+
+def test_rows_of_two_precisions_stand_in_one_table_by_their_names() -> None:
+    wide = cell(0, "litert", 2e6, 2)
+    narrow = cell(1, "litert:int8", 1e6, 1, precision={"requested": "int8", "effective": "int8"})
+    pair = versus(wide, narrow, interval(2.0), "faster")
+    text = " ".join(render(run_of((wide, narrow), (pair,))).split())
+    assert "held by every row: fp32 (litert); int8 (litert:int8)" in text
+    assert "litert:int8 is 1.98 to 2.02 times as fast as litert" in text
+
+
+def test_it_says_who_ran_the_model_in_its_own_form() -> None:
+    own = cell(0, "keras", 1e6, 1, importer="as it is: model.keras")
+    other = cell(1, "tensorflow", 1e6, 1, importer="xbench 1 (tf.function, 3 nodes)")
+    reader = cell(2, "onnxruntime", 1e6, 1)
+    text = " ".join(render(run_of((own, other, reader))).split())
+    assert "keras ran it as it was given; tensorflow, onnxruntime its ONNX export" in text
+    assert "as it was given" not in render(run_of((other, reader)))
+
+
+def test_memory_stands_in_a_table_of_its_own_for_the_rows_that_told_it() -> None:
+    lines = [line.split() for line in render(typical()).splitlines()]
+    at = lines.index(["memory", "peak", "steady", "import", "model"])
+    assert " ".join(lines[at + 1]) == "onnxruntime 220 MiB 181 MiB 45.0 MiB 130 MiB"
+    assert lines[at + 2] == []
+
+
+def test_memory_of_another_batch_is_named_by_it_and_what_is_unknown_a_dash() -> None:
+    held = memory(None, 50 << 20, 10 << 20, None)
+    rows = tuple(cell(i, "a", 1e6, 1, batch=i + 1, memory_bytes=held) for i in range(2))
+    text = render(run_of(rows))
+    assert re.search(r"a \(batch 2\) +- +50.0 MiB +10.0 MiB +-\n", text)
+    assert "memory" not in render(run_of((cell(0, "a", 1e6, 1),)))
 
 
 def test_a_caution_that_rows_share_is_written_once() -> None:

@@ -1,0 +1,1 @@
+"""LiteRT's flatbuffers, written as ONNX files."""

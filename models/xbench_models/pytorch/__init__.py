@@ -1,0 +1,1 @@
+"""PyTorch's modules, programs and pickles: loaded, and written as ONNX files."""

@@ -1,0 +1,1 @@
+"""Keras models and SavedModels: loaded, and written as ONNX files."""

@@ -1,0 +1,1 @@
+"""The architectures that `xbench models` lists, with healthy seeded weights."""

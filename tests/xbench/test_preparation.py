@@ -1,0 +1,60 @@
+"""What workers are given: the form of the model, and inputs to calibrate with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xbench.adapter import Limits, Native
+from xbench.catalog import Resolved
+from xbench.inputs import load_feeds
+from xbench.model import read_model
+from xbench.plan import Spec, plan_cells
+from xbench.preparation import CALIBRATION_SETS, bindings, make_jobs
+from xbench.store import RunFolder
+
+NATIVE = Native("keras", "keras", "/models/net.keras")
+BACKENDS = ("onnxruntime", "litert:int8")
+
+
+def jobs(model: Path, folder: Path, precisions: dict[str, str], **asked: Any) -> Any:
+    """Return the jobs of two backends, one of which may be of another precision."""
+    spec = Spec(model=str(model), **asked)
+    resolved = Resolved(path=model, name="tiny", symbols={}, native=NATIVE)
+    known = read_model(model)
+    cells = plan_cells(spec, BACKENDS, Limits(threads=1), precisions)
+    folder = RunFolder.create(folder)
+    return make_jobs(spec, known, cells, bindings(spec, known, resolved), folder)[0]
+
+
+def test_every_worker_hears_of_the_form_that_the_model_was_given_in(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    assert {job.model.native for job in jobs(tiny_model, tmp_path / "run", {})} == {NATIVE}
+
+
+def test_only_a_quantised_row_needs_calibration_and_on_other_inputs_than_the_timed(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    assert jobs(tiny_model, tmp_path / "a", {})[0].model.calibration is None
+    job = jobs(tiny_model, tmp_path / "b", {"litert:int8": "int8"}, batches=(3,))[1]
+    drawn, timed = load_feeds(job.model.calibration), load_feeds(job.feeds)
+    assert len(drawn) == CALIBRATION_SETS
+    assert drawn[0]["x"].shape == (3, 8)
+    assert not any(np.array_equal(a["x"], b["x"]) for a in drawn for b in timed)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_the_users_inputs_calibrate_unless_others_are_given(
+    tiny_model: Path, tmp_path: Path, apart: bool
+) -> None:
+    np.savez(tmp_path / "timed.npz", x=np.zeros((2, 8), np.float32))
+    np.savez(tmp_path / "other.npz", x=np.ones((5, 2, 8), np.float32))
+    asked = {"inputs": str(tmp_path / "timed.npz")}
+    asked |= {"calibration": str(tmp_path / "other.npz")} if apart else {}
+    job = jobs(tiny_model, tmp_path / "run", {"litert:int8": "int8"}, **asked)[1]
+    found = load_feeds(job.model.calibration)
+    assert (len(found), float(found[0]["x"].max())) == ((5, 1.0) if apart else (1, 0.0))

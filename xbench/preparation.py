@@ -1,0 +1,99 @@
+"""What the workers of a run are given: the model with its dimensions decided, and input sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xbench.adapter import BoundModel
+from xbench.catalog import Resolved
+from xbench.crew import Job
+from xbench.inputs import Feeds, InputsInfo, save_feeds, seeded_feeds, user_feeds
+from xbench.model import Model, bind
+from xbench.plan import Cell, Spec
+from xbench.source import Terms
+from xbench.store import RunFolder
+
+CALIBRATION_SETS = 16
+CALIBRATED = ("int8",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A comparison that can start.
+
+    Attributes:
+        model: The ONNX file, with its FLOPs at the first batch size.
+        cells: Every row to measure.
+        jobs: The same with what each runs.
+        inputs: What is doubtful about the inputs.
+        host: The machine and its state.
+        folder: Where the run is kept.
+    """
+
+    model: Model
+    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
+    inputs: InputsInfo
+    host: Mapping[str, Any]
+    folder: RunFolder
+
+
+def terms_of(spec: Spec) -> Terms:
+    """Return what the user says of a model besides its name."""
+    inputs = Path(spec.inputs) if spec.inputs else None
+    return Terms(trusted=spec.trust, shapes=spec.shapes, inputs=inputs)
+
+
+def bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, BoundModel]:
+    """Return the model with every dimension decided, for each batch size."""
+    shapes = dict(spec.shapes)
+    if spec.inputs:
+        feeds, _ = user_feeds(Path(spec.inputs), model)
+        shapes |= {name: array.shape for name, array in feeds[0].items()}
+    return {
+        group: replace(bind(model, batch, shapes, resolved.symbols), native=resolved.native)
+        for group, batch in enumerate(spec.batches or (None,))
+    }
+
+
+def make_jobs(
+    spec: Spec,
+    model: Model,
+    cells: Sequence[Cell],
+    bound: Mapping[int, BoundModel],
+    folder: RunFolder,
+) -> tuple[tuple[Job, ...], InputsInfo]:
+    """Return a job for each cell; the inputs of each batch size are written once.
+
+    Every worker of a batch size reads the same bytes.
+    """
+    jobs: list[Job] = []
+    info = InputsInfo()
+    for group in sorted({cell.group for cell in cells}):
+        members = [cell for cell in cells if cell.group == group]
+        path = folder.path / f"feeds-{group}.npz"
+        feeds, info = _timed(spec, model, bound[group])
+        save_feeds(path, feeds)
+        given = bound[group]
+        if any(cell.precision in CALIBRATED for cell in members):
+            calibration = folder.path / f"calibration-{group}.npz"
+            save_feeds(calibration, _calibration(spec, model, given))
+            given = replace(given, calibration=calibration)
+        jobs += [Job(cell=cell, model=given, feeds=path, feed_count=len(feeds)) for cell in members]
+    return tuple(jobs), info
+
+
+def _timed(spec: Spec, model: Model, bound: BoundModel) -> tuple[tuple[Feeds, ...], InputsInfo]:
+    if spec.inputs:
+        return user_feeds(Path(spec.inputs), model)
+    return seeded_feeds(model, bound, spec.seed, spec.feeds)
+
+
+def _calibration(spec: Spec, model: Model, bound: BoundModel) -> tuple[Feeds, ...]:
+    """Return the sets that scales are chosen by: the user's, else drawn apart from those timed."""
+    if path := spec.calibration or spec.inputs:
+        return user_feeds(Path(path), model)[0]
+    return seeded_feeds(model, bound, spec.seed + 1, CALIBRATION_SETS)[0]
