@@ -21,6 +21,8 @@ from xbench.process import WorkerProcess
 from xbench.result import Status
 from xbench.samples import Failure, Launched
 from xbench.store import RunFolder
+from xbench.telemetry.children import ChildWatch
+from xbench.telemetry.memory import with_children
 from xbench.wire import Message, facts_from_json, model_to_json
 
 EPOCH_S = 0.05  # short beside the machine's changes of regime, long beside a stop and a continue
@@ -122,13 +124,16 @@ class Crew:
         except OSError as error:
             raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
         member = self.members[job.cell.id] = Member(job, process)
-        self._phase(f"importing {label}")
-        prepared = self._ask(member, "import", {"do": "prepare", **_setting(job)}, self._timeout_s)
-        self._phase(f"loading {label}")
-        loaded = self._ask(member, "load", {"do": "load", **_setting(job)}, self._timeout_s)
-        self._phase(f"warming up {label}")
-        warm = {"do": "warm_up", "max_s": warmup_s}
-        told = self._ask(member, "warm-up", warm, self._timeout_s + warmup_s)
+        with ChildWatch(process.pid) as watch:  # over before the rounds
+            self._phase(f"importing {label}")
+            ready = {"do": "prepare", **_setting(job)}
+            prepared = self._ask(member, "import", ready, self._timeout_s)
+            self._phase(f"loading {label}")
+            loaded = self._ask(member, "load", {"do": "load", **_setting(job)}, self._timeout_s)
+            self._phase(f"warming up {label}")
+            warm = {"do": "warm_up", "max_s": warmup_s}
+            told = self._ask(member, "warm-up", warm, self._timeout_s + warmup_s)
+        told["memory"] = with_children(told["memory"], watch.held)
         member.settled_ns = told.pop("settled_ns")
         facts = facts_from_json(loaded.pop("facts"))
         told["cpus"] = tuple(told["cpus"])

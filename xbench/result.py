@@ -2,7 +2,8 @@
 
 Schema history (`SCHEMA` is in every document; readers refuse a newer one):
 
-1. First version.
+1. First version. It has only grown since: a row's ``memory_bytes`` has, beside ``host``, ``device``
+   and ``allocator``, what `xbench.telemetry.footprint.of_row` returns, where memory was read.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class CellResult:
     convert_s: float | None = None
     load_s: float | None = None
     first_inference_ns: int | None = None
-    memory_bytes: Mapping[str, int | None] = field(
+    memory_bytes: Mapping[str, Any] = field(
         default_factory=lambda: {"host": None, "device": None, "allocator": None}
     )
     energy: Mapping[str, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xbench.adapter import Facts
 
@@ -54,6 +55,8 @@ class Launched:
         cpus: The CPUs that any thread of the worker may run on, read back.
         overhead_ns: What the harness adds to each sample, from a null session in this worker.
         facts: What the runtime told of the session.
+        memory: What the process and its children held, phase by phase, in bytes, as
+            `xbench.telemetry.memory.with_children` returns it; None in runs before there was any.
     """
 
     cell: int
@@ -69,6 +72,7 @@ class Launched:
     cpus: tuple[int, ...]
     overhead_ns: float
     facts: Facts
+    memory: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Sta
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency, ranks, seconds_needed, verdict
+from xbench.telemetry import footprint
 from xbench.weights import WeightsHealth
 
 TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
@@ -163,6 +164,8 @@ def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) 
         epochs=own.quiet,
         parity=row.parity,
         overhead_share=share,
+        memory_spread=footprint.relative_spread(_memories(own.launched)),
+        memory_doubts=footprint.doubts(_memories(own.launched)),
     )
 
 
@@ -198,12 +201,20 @@ def _with_launches(row: CellResult, launched: Sequence[Launched]) -> CellResult:
         load_s=fmean(one.load_s for one in launched),
         convert_s=fmean(converted) if converted else None,
         first_inference_ns=round(fmean(one.first_inference_ns for one in launched)),
-        memory_bytes={**row.memory_bytes, "allocator": facts.allocator_bytes},
+        memory_bytes={
+            **row.memory_bytes,
+            "allocator": facts.allocator_bytes,
+            **footprint.of_row(_memories(launched)),
+        },
         fallback=asdict(facts.fallback) if facts.fallback else None,
         importer=facts.importer,
         overhead_ns=fmean(one.overhead_ns for one in launched),
         options=facts.options,
     )
+
+
+def _memories(launched: Sequence[Launched]) -> list[Mapping[str, Any]]:
+    return [one.memory for one in launched if one.memory is not None]
 
 
 def _with_latency(row: CellResult, epochs: Sequence[Epoch]) -> CellResult:

@@ -21,8 +21,11 @@ from xbench.adapter import Adapter, Array, Checks, Session
 from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError, XbenchError
 from xbench.measure import measure, overhead_ns, thread_cpus, warm_up
 from xbench.result import Status
+from xbench.telemetry.memory import HostMemory
 from xbench.wire import Message, decode, encode, limits_from_json, model_from_json
 
+STEADY_RUNS = 8  # untimed, for what inference holds: buffers that take turns have had theirs
+STEADY_S = 1.0
 OUT_OF_MEMORY = ("bad_alloc", "allocate memory", "Cannot allocate", "not enough memory")
 
 
@@ -33,6 +36,8 @@ class Bench:
         self.adapter: Adapter
         self.session: Session
         self.feeds: tuple[dict[str, Array], ...]
+        self.memory = HostMemory()
+        self.memory.end("interpreter")
 
     def prepare(self, job: Message) -> Message:
         """Import the framework and set its process-wide limits."""
@@ -41,7 +46,9 @@ class Bench:
         self.adapter = create(job["backend"])
         start = perf_counter()
         version = self.adapter.prepare(limits_from_json(job["limits"]))
-        return {"version": version, "import_s": perf_counter() - start}
+        import_s = perf_counter() - start
+        self.memory.end("import")
+        return {"version": version, "import_s": import_s}
 
     def check(self, job: Message) -> Message:
         """Raise what loading the model would; without a check of the adapter's own, by loading."""
@@ -58,11 +65,14 @@ class Bench:
 
         model, limits = model_from_json(job["model"]), limits_from_json(job["limits"])
         self.feeds = load_feeds(Path(job["feeds"]))
+        self.memory.end("inputs")  # the harness's own: no cost of the model
         start = perf_counter()
         self.session = self.adapter.load(model, limits, job["precision"])
         load_s = perf_counter() - start
+        self.memory.end("load")
         self.session.bind(self.feeds[0])
         (first_ns,) = measure(self.session, 1)
+        self.memory.end("first")
         facts = self.session.facts()
         return {
             "load_s": load_s - (facts.convert_s or 0.0),
@@ -71,13 +81,18 @@ class Bench:
         }
 
     def warm_up(self, job: Message) -> Message:
-        """Warm up to the steady state, and read back the caps and the harness's own cost."""
+        """Warm up to the steady state; read back the caps, what is held, the harness's own cost."""
         from xbench.testing import NullSession
 
         start = perf_counter()
         warm = warm_up(self.session, job["max_s"])
+        warmup_s = perf_counter() - start
+        self.memory.end("warm")
+        self._run_steadily()
+        self.memory.end("steady")
         return {
-            "warmup_s": perf_counter() - start,
+            "memory": self.memory.told(),
+            "warmup_s": warmup_s,
             "warmup_inferences": len(warm.latencies_ns),
             "settled_ns": warm.settled_ns,
             "steady": warm.steady,
@@ -85,6 +100,15 @@ class Bench:
             "cpus": list(thread_cpus()),
             "overhead_ns": overhead_ns(NullSession()),
         }
+
+    def _run_steadily(self) -> None:
+        """Run as an epoch does, so that only what inference itself holds is in its peak."""
+        start = perf_counter()
+        for _ in range(STEADY_RUNS):
+            self.session.run()
+            self.session.synchronize()
+            if perf_counter() - start > STEADY_S:
+                return
 
     def epoch(self, job: Message) -> Message:
         """Time one epoch on one input set; the runs that settle the caches come first, untimed."""

@@ -1,7 +1,9 @@
 """A run as CSV: one line a row of the result, flat; an empty cell is "not measured".
 
 The unit is in the column's name. ``ratio`` is the baseline's median latency over the
-row's: above 1 the row is faster. Cautions are their codes, separated by spaces.
+row's: above 1 the row is faster. Cautions are their codes, separated by spaces. Of the host's
+memory each part is a median over the launches, with least and most: ``model`` and ``resident`` are
+what the model costs on top of framework and inputs, at most and in the steady state.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ _EXPLAINED = ("reason", "fix", "rank", "launches", "rounds")
 _MOMENTS = ("mean", "min", "max")
 _COSTS = ("import_s", "convert_s", "load_s", "first_inference_ns", "overhead_ns", "importer")
 _MEMORIES = ("host", "device", "allocator")
+_PARTS = ("peak", "import", "inputs", "model", "resident")
+_ENDS = {"": "median", "_min": "min", "_max": "max"}
 _PARITY = ("status", "reference", "max_abs", "max_rel", "cosine", "worst_output", "reason")
 _BOUNDS = ("", "_low", "_high")
 
@@ -41,6 +45,7 @@ COLUMNS = (
     "baseline",
     *(f"ratio{bound}" for bound in _BOUNDS),
     "verdict",
+    *(f"memory_{part}_bytes{end}" for part in _PARTS for end in _ENDS),
 )
 
 
@@ -68,10 +73,20 @@ def _values(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
     yield from _latency(cell)
     yield from _bounds("throughput_per_s", cell.throughput_per_s)
     yield from ((f"memory_{of}_bytes", cell.memory_bytes.get(of)) for of in _MEMORIES)
+    yield from _memory(cell)
     yield from ((f"parity_{name}", getattr(cell.parity, name)) for name in _PARITY)
     yield "fallback_nodes", (cell.fallback or {}).get("nodes")
     yield "cautions", " ".join(caution.code for caution in cell.cautions)
     yield from _against_baseline(run, cell)
+
+
+def _memory(cell: CellResult) -> Iterator[tuple[str, int]]:
+    told = cell.memory_bytes
+    model = told.get("model") or {}
+    parts = {**told, "model": model.get("peak"), "resident": model.get("resident")}
+    for part in _PARTS:
+        if spread := parts.get(part):
+            yield from ((f"memory_{part}_bytes{end}", spread[of]) for end, of in _ENDS.items())
 
 
 def _latency(cell: CellResult) -> Iterator[tuple[str, Any]]:

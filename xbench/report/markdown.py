@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xbench.report.conditions import conditions
+from xbench.report.memory import HEADER, memory_rows
 from xbench.report.text import clean, sentence
 from xbench.report.verdict import verdicts
 from xbench.report.view import Group, SharedCaution, Unranked, groups, shared_cautions
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from xbench.result import Run
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~<>&$])")
-_RIGHT = {"p50", "p99", "per s"}
+_RIGHT = {"p50", "p99", "per s", *HEADER[1:]}
 
 
 def render(run: Run) -> str:
@@ -23,6 +24,7 @@ def render(run: Run) -> str:
     blocks = [f"## xbench: {_name(run.model.get('name') or 'model')}"]
     for group, verdict in zip(groups(run), verdicts(run), strict=True):
         blocks += [f"**{escape(verdict)}**", *_group(group)]
+    blocks.append(_memory(run))
     facts = [f"- {label}: {escape(text)}" for label, text in conditions(run)]
     blocks += ["\n".join(facts), *_cautions(shared_cautions(run))]
     if run.interrupted:
@@ -63,6 +65,12 @@ def _ranked(group: Group) -> str:
         for row in group.rows
     )
     return _table(header, rows)
+
+
+def _memory(run: Run) -> str:
+    """Return a table of what each row holds of the host's memory; empty if nothing was read."""
+    rows = [(_name(row.backend), *row.cells[1:]) for row in memory_rows(run)]
+    return _table(("memory", *HEADER[1:]), rows) if rows else ""
 
 
 def _unranked(rows: tuple[Unranked, ...]) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xbench.report.conditions import conditions
+from xbench.report.memory import HEADER, MemoryRow, memory_rows
 from xbench.report.text import clean, sentence, shorten
 from xbench.report.verdict import verdicts
 from xbench.report.view import Group as Cells
@@ -53,6 +54,7 @@ def _report(run: Run) -> RenderableType:
     for cells in groups(run):
         parts += [*_cells(cells), Text()]
     parts += [Padding(Text(line, "bold"), (0, 0, 1, 0)) for line in verdicts(run)]
+    parts += _memory(memory_rows(run))
     parts.append(_facts(conditions(run)))
     parts += _cautions(shared_cautions(run))
     parts += [Text(), *_closing(run)]
@@ -108,6 +110,19 @@ def _unranked(row: Unranked) -> RenderableType:
     )
     detail = [Text(sentence(part)) for part in (row.reason, row.fix) if part]
     return Group(head, *(Padding(part, (0, 0, 0, 4)) for part in detail))
+
+
+def _memory(rows: tuple[MemoryRow, ...]) -> list[RenderableType]:
+    if not rows:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("memory", overflow="fold", min_width=8)
+    for name in HEADER[1:]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        name, *sizes = row.cells
+        table.add_row(Text(shorten(name, _LONGEST_NAME)), *map(Text, sizes))
+    return [table, Text()]
 
 
 def _facts(lines: tuple[tuple[str, str], ...]) -> Table:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from time import sleep
@@ -22,6 +24,9 @@ RUN_NS = 200_000
 FLOOD_BYTES = 1 << 30
 CHUNK_BYTES = 1 << 24
 SPARE_BYTES = 1 << 30
+HELD_BYTES = 200_000_000
+CHILD_BYTES = 300_000_000
+MOMENT_S = 0.2
 EXIT_STATUS = 3
 LATER = 4
 
@@ -33,6 +38,9 @@ FAULTS = {
     "raise": "raises an exception",
     "flood": "prints a gigabyte, and works on",
     "memory": "takes memory until it is refused",
+    "hold": "takes 200 MB more and keeps it, and works on",
+    "child": "has a child that holds 300 MB for a moment, and works on",
+    "fork": "has a copy of itself that holds 300 MB more for a moment, and works on",
 }
 MOMENTS = {
     "prepare": "when its framework would be imported",
@@ -95,7 +103,7 @@ class FaultySession(BusySession):
         """Spin, or break."""
         self._runs += 1
         if self._reached():
-            self._moment = ""  # a flood happens once
+            self._moment = ""  # what returns happens once
             inject(self._fault)
         super().run()
 
@@ -128,7 +136,7 @@ def _off(array: Array) -> Array:
 
 
 def inject(fault: str) -> None:
-    """Break this process now. Of all faults, only ``flood`` returns.
+    """Break this process now. ``flood``, ``hold``, ``child`` and ``fork`` return.
 
     Raises:
         RuntimeError: For ``raise``.
@@ -150,8 +158,27 @@ def inject(fault: str) -> None:
             _flood()
         case "memory":
             _take_all_memory()
+        case "hold":
+            _held.append(b"x" * HELD_BYTES)
+        case "child":
+            hold = f"import time; held = b'x' * {CHILD_BYTES}; time.sleep({MOMENT_S})"
+            subprocess.run([sys.executable, "-c", hold], check=True)
+        case "fork":
+            _hold_in_a_copy()
         case _:
             raise ValueError(f"there is no fault {fault!r}; there are {', '.join(FAULTS)}")
+
+
+_held: list[bytes] = []
+
+
+def _hold_in_a_copy() -> None:
+    copy = os.fork()
+    if not copy:
+        held = b"x" * CHILD_BYTES
+        sleep(MOMENT_S)
+        os._exit(len(held) - CHILD_BYTES)
+    os.waitpid(copy, 0)
 
 
 def _read_address_zero() -> None:

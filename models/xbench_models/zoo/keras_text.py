@@ -9,24 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 WORDS, LENGTH, TOPICS = 20_000, 128, 20
 WIDTH, BLOCKS, HEADS = 256, 4, 4
 EPSILON = 1e-6  # Keras's default of 1e-3 is as large as the variance of its embeddings
-
-
-@keras.saving.register_keras_serializable("xbench")
-class Positions(layers.Layer):  # type: ignore[misc]  # Keras's types are not followed
-    """Adds an embedding of its position to each embedded word."""
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        """Make the table, positions x width."""
-        self.table = self.add_weight(shape=shape[1:], initializer="uniform", name="table")
-
-    def call(self, words: Any) -> Any:
-        """Return batch x positions x width."""
-        return words + self.table
 
 
 def keras_text_transformer() -> keras.Model:
@@ -35,7 +22,8 @@ def keras_text_transformer() -> keras.Model:
     Layer normalisation keeps its activations in scale as they are: nothing to calibrate.
     """
     ids = keras.Input((LENGTH,), dtype="int32", name="token_ids")
-    x = Positions()(layers.Embedding(WORDS, WIDTH)(ids))
+    places = ops.zeros_like(ids) + ops.arange(LENGTH, dtype="int32")
+    x = layers.Embedding(WORDS, WIDTH)(ids) + layers.Embedding(LENGTH, WIDTH)(places)
     x = layers.LayerNormalization(epsilon=EPSILON)(x)
     for _ in range(BLOCKS):
         x = _block(x)

@@ -62,6 +62,24 @@ def cell(
     return CellResult(id=number, backend=backend, rank=rank, **fields | own)
 
 
+def memory(peak: int | None, steady: int, tax: int, model: int | None) -> dict[str, Any]:
+    """Return the memory of a row, in bytes, as `xbench.telemetry.footprint.of_row` does."""
+
+    def spread(size: int | None) -> dict[str, int] | None:
+        return None if size is None else {"median": size, "min": size, "max": size + 1}
+
+    return {
+        "host": peak,
+        "device": None,
+        "allocator": None,
+        "peak": spread(peak),
+        "import": spread(tax),
+        "inputs": spread(0),
+        "model": {"peak": spread(model), "resident": spread(steady)},
+        "phases": {"steady": {"rss": steady}},
+    }
+
+
 def versus(
     baseline: CellResult, candidate: CellResult, ratio: Interval | None, verdict: str, **own: Any
 ) -> Comparison:
@@ -95,7 +113,8 @@ def run_of(
 
 def typical() -> Run:
     """Return a run with a winner, a tie, an open question and two rows that failed."""
-    ort = cell(0, "onnxruntime", 4.9e6, 2, backend_version="1.32.0")
+    held = memory(220 << 20, 181 << 20, 45 << 20, 130 << 20)
+    ort = cell(0, "onnxruntime", 4.9e6, 2, backend_version="1.32.0", memory_bytes=held)
     fast = cell(1, "openvino", 4.12e6, 1, n=600, backend_version="2026.4.1")
     tied = cell(2, "pytorch:compile", 4.95e6, 2, backend_version="2.13.0")
     slow = cell(3, "pytorch", 9.8e6, 4, backend_version="2.13.0")
@@ -143,6 +162,10 @@ def intervals(draw: st.DrawFn) -> Interval:
     return Interval(value, value * (1 - below), value * (1 + above))
 
 
+SIZES = st.integers(0, 10**13)
+memories = st.builds(memory, st.none() | SIZES, SIZES, SIZES, st.none() | SIZES)
+
+
 @st.composite
 def cells(draw: st.DrawFn, number: int) -> CellResult:
     ran = draw(st.booleans())
@@ -159,6 +182,7 @@ def cells(draw: st.DrawFn, number: int) -> CellResult:
         fix=draw(st.one_of(st.none(), names)),
         parity=Parity(draw(st.sampled_from(["agrees", "disagrees", "degenerate", "not_checked"]))),
         cautions=draw(st.lists(st.builds(Caution, names, names, names), max_size=2).map(tuple)),
+        **({"memory_bytes": draw(memories)} if ran and draw(st.booleans()) else {}),
     )
 
 

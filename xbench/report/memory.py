@@ -1,0 +1,73 @@
+"""What is said of the memory of a run's rows, before anyone draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xbench.report.text import clean
+from xbench.report.view import ABSENT
+from xbench.units import format_bytes
+
+if TYPE_CHECKING:
+    from xbench.result import CellResult, Run
+
+HEADER = ("backend", "peak", "steady", "import", "model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRow:
+    """The host's memory of one row, as it is read; each a median over the launches.
+
+    Attributes:
+        peak: The most that the process and its children held from load to the steady state.
+        steady: What is resident while it runs steadily.
+        tax: What the framework holds once it is imported.
+        model: The most that the model costs on top of framework and inputs.
+    """
+
+    backend: str
+    peak: str
+    steady: str
+    tax: str
+    model: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Return the texts under `HEADER`."""
+        return (self.backend, self.peak, self.steady, self.tax, self.model)
+
+
+def memory_rows(run: Run) -> tuple[MemoryRow, ...]:
+    """Return a line for each ranked row whose memory was read, in the order of the rows."""
+    apart = _setting_apart(run)
+    told = (cell for cell in run.results if cell.ranked and "phases" in cell.memory_bytes)
+    return tuple(_row(cell, apart) for cell in told)
+
+
+def _setting_apart(run: Run) -> tuple[str, ...]:
+    """Return in which of device and batch the run's rows differ."""
+    names = ("device", "batch")
+    return tuple(n for n in names if len({getattr(cell, n) for cell in run.results}) > 1)
+
+
+def _row(cell: CellResult, apart: tuple[str, ...]) -> MemoryRow:
+    told = cell.memory_bytes
+    words = {"device": cell.device, "batch": f"batch {cell.batch or 'of its own'}"}
+    named = ", ".join(words[name] for name in apart)
+    return MemoryRow(
+        backend=clean(f"{cell.backend} ({named})" if named else cell.backend),
+        peak=_size(told["host"]),
+        steady=_size(told["phases"]["steady"]["rss"]),
+        tax=_median(told["import"]),
+        model=_median(told["model"]["peak"]),
+    )
+
+
+def _median(spread: Mapping[str, Any] | None) -> str:
+    return _size(spread["median"] if spread else None)
+
+
+def _size(size_bytes: int | None) -> str:
+    return ABSENT if size_bytes is None else format_bytes(size_bytes)
