@@ -237,3 +237,15 @@ class Checks(Protocol):
             UnsupportedNodeError: If a node of the model cannot be run.
             UsageError: If the precision or device cannot be held.
         """
+
+
+@runtime_checkable
+class Converts(Protocol):
+    """What an adapter may have besides: a form of its own that it makes of the model and keeps.
+
+    The worker asks for it between `Adapter.prepare` and `Adapter.load`, in a phase of its own: the
+    memory that making takes is none that running takes. It belongs in another process.
+    """
+
+    def convert(self, model: BoundModel, limits: Limits, precision: str) -> None:
+        """Make what `Adapter.load` will read, unless it is there; raise as that does."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter, process_time_ns
 from typing import Any, BinaryIO
 
-from xbench.adapter import Adapter, Array, Checks, Session
+from xbench.adapter import Adapter, Array, Checks, Converts, Session
 from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError, XbenchError
 from xbench.measure import measure, overhead_ns, thread_cpus, warm_up
 from xbench.result import Status
@@ -66,6 +66,9 @@ class Bench:
         model, limits = model_from_json(job["model"]), limits_from_json(job["limits"])
         self.feeds = load_feeds(Path(job["feeds"]))
         self.memory.end("inputs")  # the harness's own: no cost of the model
+        if isinstance(self.adapter, Converts):
+            self.adapter.convert(model, limits, job["precision"])
+            self.memory.end("convert")
         start = perf_counter()
         self.session = self.adapter.load(model, limits, job["precision"])
         load_s = perf_counter() - start

@@ -58,6 +58,15 @@ def test_a_child_of_a_moment_is_seen_in_its_phase(tiny_model: Path, tmp_path: Pa
         assert (told["host"] > 300 * MB) is (at != "import")
 
 
+def test_what_conversion_takes_is_no_memory_of_the_model(tiny_model: Path, tmp_path: Path) -> None:
+    """It can be done once, elsewhere; its figures stand by themselves."""
+    backends = ("faulty", "faulty:child-convert")
+    found = memories(compare(tiny_model, backends, out=tmp_path / "r", launches=1, time_budget_s=3))
+    plain, converts = (found[backend] for backend in backends)
+    assert converts["phases"]["convert"]["children"] >= 300 * MB
+    assert abs(converts["host"] - plain["host"]) < SLACK
+
+
 def test_launches_agree_within_two_hundredths(tiny_model: Path, tmp_path: Path) -> None:
     found = memories(
         compare(tiny_model, ("busy",), out=tmp_path / "run", launches=3, time_budget_s=6)

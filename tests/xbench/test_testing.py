@@ -149,6 +149,9 @@ def go_through(variant: str, model: BoundModel, until: str) -> None:
     adapter.prepare(ONE_THREAD)
     if until == "prepare":
         return
+    adapter.convert(model, ONE_THREAD, "fp32")
+    if until == "convert":
+        return
     session = adapter.load(model, ONE_THREAD, "fp32")
     if until == "load":
         return

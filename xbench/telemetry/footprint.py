@@ -7,6 +7,8 @@ A row's `memory_bytes` names each figure for what it is:
   inputs are in it, as they are in the memory of any process that runs the model.
 - ``import``: the framework's tax, resident memory after its import less that before.
 - ``inputs``: what the harness holds to feed it: NumPy, where it was not there yet, and input sets.
+- ``convert`` among the phases, where an adapter makes a form of its own: another process's, and
+  not counted.
 - ``model``: what the model costs on top of these: ``peak`` while it loads and runs, ``resident``
   once it runs steadily.
 

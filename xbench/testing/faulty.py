@@ -44,6 +44,7 @@ FAULTS = {
 }
 MOMENTS = {
     "prepare": "when its framework would be imported",
+    "convert": "when it makes a form of its own",
     "load": "when it loads the model",
     "run": "in the first inference",
     "warmup": "in the second inference",
@@ -74,6 +75,10 @@ class FaultyAdapter:
         """Return a version, or break."""
         self._reach("prepare")
         return "1"
+
+    def convert(self, model: BoundModel, limits: Limits, precision: str) -> None:  # noqa: ARG002
+        """Do nothing, or break."""
+        self._reach("convert")
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> FaultySession:
         """Return a session that will break, or break."""
