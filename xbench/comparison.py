@@ -121,7 +121,7 @@ class _Comparison:
         limits = limits_for(spec.threads, spec.device)
         expand(spec.backends)  # a wrong name is told before anything is built
         resolved = resolve(spec.model, spec.seed, self._hears, self._stop.wake_fd, terms_of(spec))
-        backends = expand(spec.backends, resolved.framework)
+        backends = expand(spec.backends, resolved.framework, spec.device)
         cells = plan_cells(spec, backends, limits, precisions(backends))
         self._hears.phase(f"reading {resolved.name}")
         model = read_model(resolved.path, resolved.name)

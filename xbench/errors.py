@@ -9,6 +9,7 @@
     ├── ModelError                  the model file cannot be read or trusted
     │   └── UnsupportedNodeError    a node that a backend cannot run
     ├── BackendUnavailableError     the framework behind a backend cannot run here
+    ├── DeviceMemoryError           a GPU has too little memory left
     ├── WorkerError                 a worker did not do its job
     │   ├── WorkerCrashedError      it ended by itself, or by a signal
     │   ├── WorkerTimeoutError      it did not answer in time
@@ -82,6 +83,10 @@ class BackendUnavailableError(XbenchError):
         super().__init__(f"{backend}: {reason}", fix)
         self.args = (backend, reason, fix)
         self.backend = backend
+
+
+class DeviceMemoryError(XbenchError):
+    """A GPU has too little memory left."""
 
 
 class WorkerError(XbenchError):

@@ -45,6 +45,7 @@ def run_reference(
                 id=reference_id(job.cell.group),
                 backend=REFERENCE,
                 label="reference",
+                limits=replace(job.cell.limits, device="cpu"),
                 precision="fp32",
             )
             progress.phase("computing the reference outputs")

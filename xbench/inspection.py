@@ -148,6 +148,7 @@ def inspect(
     batch: int | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     seed: int = 0,
+    device: str = "cpu",
     timeout_s: float = 300.0,
     terms: Terms = Terms(),  # noqa: B008 -- it is frozen
     progress: Progress | None = None,
@@ -160,6 +161,7 @@ def inspect(
         batch: The length of the batch; None is the model's own, or 1.
         shapes: Shapes of inputs whose axes are open, by name.
         seed: Of the weights of a model that is built.
+        device: What they are asked to run it on.
         timeout_s: Seconds that a backend may take to load the model.
         terms: What else the user says of the model.
         progress: Hears of each step.
@@ -170,7 +172,7 @@ def inspect(
     """
     hears = progress or Silent()
     expand(backends)  # a wrong name is told before anything is built
-    limits = limits_for(None, "cpu")
+    limits = limits_for(None, device)
     with Interrupts(lambda: hears.note("Stopping.")) as stop:
         resolved = resolve(str(model), seed, hears, stop.wake_fd, terms)
         hears.phase(f"reading {resolved.name}")
@@ -178,7 +180,7 @@ def inspect(
         bound = replace(bind(known, batch, shapes, resolved.symbols), native=resolved.native)
         found = examine(known, bound)
         answers = []
-        for name in dict.fromkeys(expand(backends, resolved.framework)):
+        for name in dict.fromkeys(expand(backends, resolved.framework, device)):
             hears.phase(f"asking {name}")
             answers.append(ask(name, bound, limits, timeout_s, stop))
     return replace(found, backends=tuple(answers))

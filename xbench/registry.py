@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 GROUP = "xbench.adapters"
 LISTING = "xbench backends"
-OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "keras", "litert")
+OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "keras", "litert", "tensorrt")
 TEST_VARIABLE = "XBENCH_TEST_ADAPTERS"
 TEST_ADAPTERS = {
     "null": "xbench.testing:NullAdapter",
@@ -76,27 +76,31 @@ def create(backend: str) -> Adapter:
     return target.create(variant)
 
 
-def expand(requested: Sequence[str], native: str | None = None) -> tuple[str, ...]:
+def expand(
+    requested: Sequence[str], native: str | None = None, device: str = "cpu"
+) -> tuple[str, ...]:
     """Return the backends that ``requested`` stands for, in order.
 
     ``all`` stands for the default variant of every adapter and ``all+`` for every public
     variant, each without those that stand there already. One whose framework is missing
-    stays: its row says why. One that runs no ONNX files is left out, unless the model is given
-    in its own form. A backend that is named twice stays twice: it is to be compared with itself.
+    stays: its row says why. Left out are those that run no ONNX files, unless the model is given
+    in their own form, and those of other kinds of devices. A backend that is named twice stays
+    twice: it is to be compared with itself.
 
     Args:
         requested: Names, ``all`` and ``all+``.
         native: The adapter that runs the model as it was given, or None.
+        device: What they are to run on.
 
     Raises:
         UnknownNameError: If there is no such adapter or variant.
     """
+    every = {"all": backend_names, "all+": _public}
     backends: list[str] = []
     for one in requested:
-        if one == "all":
-            backends += [name for name in _taking(backend_names(), native) if name not in backends]
-        elif one == "all+":
-            backends += [name for name in _taking(_public(), native) if name not in backends]
+        if one in every:
+            names = _taking(every[one](), native, device)
+            backends += [name for name in names if name not in backends]
         else:
             _refuse_unknown(one)
             backends.append(one)
@@ -132,6 +136,7 @@ class _Target:
         hidden: Variants that are for us and not for people; an adapter may declare some.
         takes_onnx: Whether it runs ONNX files, and not only models in a form of its own.
         precisions: Of the variants that compute in one precision only.
+        kinds: Of devices that it is made for, such as ``cuda``; empty is any.
     """
 
     name: str
@@ -140,6 +145,7 @@ class _Target:
     hidden: frozenset[str]
     takes_onnx: bool
     precisions: Mapping[str, str]
+    kinds: frozenset[str]
 
     def create(self, variant: str) -> Adapter:
         """Return a new adapter."""
@@ -200,6 +206,7 @@ def _load(point: EntryPoint) -> _Target:
             hidden=frozenset(getattr(adapter, "hidden", ())),
             takes_onnx=bool(getattr(adapter, "takes_onnx", True)),
             precisions=dict(getattr(adapter, "precisions", {})),
+            kinds=frozenset(getattr(adapter, "kinds", ())),
         )
 
     return _guarded(point.name, load)
@@ -243,16 +250,18 @@ def _refuse_unknown(backend: str) -> None:
         raise _unknown(backend)
 
 
-def _taking(backends: Sequence[str], native: str | None) -> list[str]:
-    """Return the backends that can run a model, which may be of the form of one of them."""
-    return [one for one in backends if parse_backend(one)[0] == native or _takes_onnx(one)]
+def _taking(backends: Sequence[str], native: str | None, device: str) -> list[str]:
+    """Return the backends that are made for a device and a model, which may be of their form."""
+    return [one for one in backends if _takes(one, native, device.partition(":")[0])]
 
 
-def _takes_onnx(backend: str) -> bool:
+def _takes(backend: str, native: str | None, kind: str) -> bool:
+    name, _ = parse_backend(backend)
     try:
-        return _target(backend, parse_backend(backend)[0]).takes_onnx
+        target = _target(backend, name)
     except BackendUnavailableError:
         return True  # its row says what is wrong with it
+    return (target.takes_onnx or name == native) and kind in (target.kinds or {kind})
 
 
 def _unknown(backend: str) -> UnknownNameError:

@@ -18,7 +18,13 @@ from time import perf_counter, process_time_ns
 from typing import Any, BinaryIO
 
 from xbench.adapter import Adapter, Array, Checks, Converts, Session
-from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError, XbenchError
+from xbench.errors import (
+    BackendUnavailableError,
+    DeviceMemoryError,
+    UnsupportedNodeError,
+    UsageError,
+    XbenchError,
+)
 from xbench.measure import measure, overhead_ns, thread_cpus, warm_up
 from xbench.result import Status
 from xbench.telemetry.memory import HostMemory
@@ -26,6 +32,11 @@ from xbench.wire import Message, decode, encode, limits_from_json, model_from_js
 
 STEADY_RUNS = 8  # untimed, for what inference holds: buffers that take turns have had theirs
 STEADY_S = 1.0
+DEVICE_OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "cudaErrorMemoryAllocation",
+)
 OUT_OF_MEMORY = ("bad_alloc", "allocate memory", "Cannot allocate", "not enough memory")
 
 
@@ -153,6 +164,8 @@ def failure(error: BaseException) -> Message:
         status = Status.UNAVAILABLE
     elif isinstance(error, UnsupportedNodeError | UsageError):
         status = Status.UNSUPPORTED
+    elif isinstance(error, DeviceMemoryError) or any(one in text for one in DEVICE_OUT_OF_MEMORY):
+        status, fix = Status.OOM_DEVICE, "Use a smaller batch, or a GPU with more memory"
     elif isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
         status, fix = Status.OOM_HOST, "Use a smaller batch, or a machine with more memory"
     problem: Message = {"status": status.value, "reason": reason, "fix": fix}

@@ -24,7 +24,7 @@ from xbench.registry import (
     precisions,
 )
 
-OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "keras", "litert")
+OURS = ("onnxruntime", "openvino", "pytorch", "tensorflow", "keras", "litert", "tensorrt")
 
 Plugin = Callable[[str, str], str]
 
@@ -61,6 +61,12 @@ class Mine(NullAdapter):
     precisions = {"small": "int8"}
 """
 
+OF_A_GPU = """
+from xbench.testing import NullAdapter
+class Mine(NullAdapter):
+    kinds = frozenset({"cuda"})
+"""
+
 BROKEN = {
     "raises": "raise RuntimeError('no such library\\nsecond line')",
     "exits": "import sys; sys.exit(7)",
@@ -88,6 +94,14 @@ def test_what_runs_no_onnx_stands_in_all_for_models_of_its_own_form_only(plugin:
         assert "own" not in expand([every], "another")
         assert "own" in expand([every], "own")
     assert expand(["own"]) == ("own",)  # who names it gets its row, which says why it is not ok
+
+
+def test_what_is_made_for_other_devices_is_left_out_of_all(plugin: Plugin) -> None:
+    plugin("own", OF_A_GPU)
+    assert "own" not in expand(["all"])
+    assert "own" in expand(["all"], device="cuda:1")
+    assert "tensorrt" in expand(["all"], device="cuda:0")
+    assert "onnxruntime" in expand(["all"], device="cuda:0")
 
 
 def test_a_variant_may_be_of_one_precision(plugin: Plugin) -> None:
@@ -141,8 +155,8 @@ def test_a_near_miss_is_told_what_was_meant(asked: str, meant: str) -> None:
     assert "xbench backends" in str(raised.value)
 
 
-def test_all_is_the_default_variant_of_each() -> None:
-    assert expand(["all"]) == backend_names()
+def test_all_is_the_default_variant_of_each_that_runs_onnx_on_cpus() -> None:
+    assert expand(["all"]) == tuple(n for n in backend_names() if n not in {"keras", "tensorrt"})
 
 
 def test_all_plus_is_every_public_variant(plugin: Plugin) -> None:

@@ -187,7 +187,7 @@ def _memory_doubtful(row: RowEvidence) -> Words:
 def _threads_idle(row: RowEvidence) -> Words:
     cap = row.cell.limits.threads
     busy = max(one.busy_threads for one in row.launched)
-    if busy >= IDLE_SHARE * cap:
+    if busy >= IDLE_SHARE * cap or row.cell.limits.device != "cpu":
         return None
     return f"it kept {busy} of {cap} threads busy: more bring this model nothing here", ""
 

@@ -40,6 +40,7 @@ Exit status: 0 every backend takes the model; 1 some backend does not;
 def inspect(
     model: options.RequiredModel,
     backends: options.Asked = "all",
+    device: options.Device = DEFAULT.device,
     batch: options.OneBatch = "",
     shape: options.Shapes = None,
     trust: options.Trust = False,
@@ -69,6 +70,7 @@ def inspect(
         found = run_inspection(
             model,
             () if wanted == (NO_BACKEND,) else wanted,
+            device=device,
             batch=sizes[0] if sizes else None,
             shapes=lengths,
             timeout_s=timeout_s,

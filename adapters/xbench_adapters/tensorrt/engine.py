@@ -1,0 +1,172 @@
+"""The engine of a model on a GPU: kept from earlier, or built now by a process of its own.
+
+Building takes gigabytes of both memories and times thousands of kernels; none of that has a place
+in a process that measures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from xbench import errors, modelfile
+from xbench.adapter import BoundModel
+from xbench.errors import UsageError, XbenchError
+from xbench_adapters.tensorrt import build, kept
+from xbench_adapters.tensorrt.gpu import Gpu
+
+AS_ASKED = {"fp32", "tf32"}  # the row says what the graph holds; the others must be in the graph
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine, and how it came to be.
+
+    Attributes:
+        serialized: As TensorRT reads it.
+        report: What its building told: ``precision``, ``layers``, ``options`` and ``seconds``.
+        kept: ``built now``, ``built now, not kept`` or ``kept from earlier``.
+        seconds: How long it took to get it this time.
+    """
+
+    serialized: bytes
+    report: Mapping[str, Any]
+    kept: str
+    seconds: float
+
+
+def engine_of(model: BoundModel, gpu: Gpu, precision: str, tensorrt: str) -> Engine:
+    """Return the engine of ``model`` on ``gpu``.
+
+    Args:
+        model: The model; its shapes become the engine's only ones.
+        gpu: The GPU that it is built and tuned on.
+        precision: What its arithmetic must be.
+        tensorrt: TensorRT's version: no other one may run it.
+
+    Raises:
+        UnsupportedNodeError: If TensorRT refuses a node.
+        UsageError: If the graph does not hold the precision.
+        DeviceMemoryError: If the GPU has too little memory to build it.
+    """
+    start_s = perf_counter()
+    what = _built_from(model, gpu, precision, tensorrt)
+    with kept.alone(kept.key(what)):
+        if found := kept.find(what):
+            engine, report, how = found.engine, found.report, "kept from earlier"
+        else:
+            engine, report = _built(model, gpu, precision, what["on"])
+            how = "built now" if kept.keep(what, engine, report) else "built now, not kept"
+    _check_precision(report["precision"], precision)
+    return Engine(engine, report, how, perf_counter() - start_s)
+
+
+def parse(model: BoundModel, gpu: Gpu, precision: str) -> None:
+    """Raise what building the engine would, as far as TensorRT's parser can tell.
+
+    Raises:
+        UnsupportedNodeError: If TensorRT refuses a node.
+        UsageError: If the graph does not hold the precision.
+    """
+    with TemporaryDirectory(prefix="xbench-tensorrt-") as folder:
+        job = _job(model, gpu, precision, Path(folder))
+        report = _told({**job, "only_parse": True})
+    _check_precision(report["precision"], precision)
+
+
+def _built_from(model: BoundModel, gpu: Gpu, precision: str, tensorrt: str) -> dict[str, Any]:
+    """Return all that decides an engine's content, as JSON can hold it."""
+    files = modelfile.external_files(modelfile.parse(model.path), model.path.parent)
+    device = asdict(gpu)
+    for spelled in ("name", "ordinal"):  # the same GPU may have another number tomorrow
+        del device[spelled]
+    return {
+        "model": modelfile.content_sha256(model.path, files),
+        "shapes": {name: list(shape) for name, shape in model.shapes.items()},
+        "on": {"tensorrt": tensorrt, "cuda_bindings": _cuda_version(), "gpu": device},
+        "options": {"tf32": precision == "tf32", **build.OPTIONS},
+        "builder": hashlib.sha256(Path(build.__file__).read_bytes()).hexdigest(),
+    }
+
+
+def _built(
+    model: BoundModel, gpu: Gpu, precision: str, on: Mapping[str, Any]
+) -> tuple[bytes, dict[str, Any]]:
+    """Return a new engine and what its building told."""
+    with TemporaryDirectory(prefix="xbench-tensorrt-") as folder:
+        job = _job(model, gpu, precision, Path(folder))
+        timings = kept.timings(on)
+        report = _told({**job, "timings": str(timings) if timings else None})
+        return (Path(folder) / kept.ENGINE).read_bytes(), report
+
+
+def _job(model: BoundModel, gpu: Gpu, precision: str, folder: Path) -> dict[str, Any]:
+    return {
+        "model": str(model.path),
+        "shapes": {name: list(shape) for name, shape in model.shapes.items()},
+        "ordinal": gpu.ordinal,
+        "tf32": precision == "tf32",
+        "engine": str(folder / kept.ENGINE),
+        "answer": str(folder / "answer.json"),
+    }
+
+
+def _told(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the other process tells of its work.
+
+    Raises:
+        XbenchError: What it says of the model.
+        DeviceMemoryError: If the GPU has too little memory.
+        MemoryError: If it was killed, most likely for memory.
+        RuntimeError: If it failed in another way.
+    """
+    found = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-m", build.__name__, json.dumps(job)],
+        env={**os.environ, "PYTHONPATH": found},
+        stdin=subprocess.DEVNULL,
+        stdout=2,  # beside stderr, in the worker's log
+    )
+    if done.returncode == -signal.SIGKILL:
+        raise MemoryError("the process that builds the engine was killed")
+    answer = Path(job["answer"])
+    if done.returncode or not answer.exists():
+        raise RuntimeError(f"building the engine ended with exit status {done.returncode}")
+    said: dict[str, Any] = json.loads(answer.read_text())
+    if error := said.get("error"):
+        raise _raised(error["type"], error["arguments"])
+    return said
+
+
+def _raised(kind: str, arguments: list[Any]) -> Exception:
+    """Return the error that the other process met."""
+    known = getattr(errors, kind, None)
+    if isinstance(known, type) and issubclass(known, XbenchError):
+        return known(*arguments)
+    return RuntimeError(f"{kind}: {arguments[0]}")
+
+
+def _check_precision(held: str | None, asked: str) -> None:
+    """Raise unless the network holds a precision that must be in the graph itself."""
+    if asked not in AS_ASKED and held != asked:
+        reason = f"the graph computes in {held or 'whole numbers'}, and {asked} was asked for"
+        fix = "TensorRT takes the graph's own arithmetic: give it a graph that was converted"
+        raise UsageError(reason, fix)
+
+
+def _cuda_version() -> str:
+    try:
+        return version("cuda-bindings")
+    except PackageNotFoundError:
+        return "none"

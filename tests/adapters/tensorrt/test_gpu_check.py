@@ -1,0 +1,91 @@
+"""`scripts/gpu-check`: what it says without a GPU, and the evidence that it leaves with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xbench.testing import models
+
+SCRIPT = Path(__file__).parents[3] / "scripts/gpu-check"
+DRIVER = """#!/bin/sh
+case "$1" in
+--query-gpu=name) echo "NVIDIA Double 80GB"; echo "NVIDIA Double 80GB" ;;
+*) echo "driver said: $*" ;;
+esac
+exit {status}
+"""
+
+
+def check(folder: Path, *arguments: str, driver: str | None) -> subprocess.CompletedProcess[str]:
+    """Return what the script did where that is the program of NVIDIA's driver, or none is there."""
+    programs = folder / "programs"
+    programs.mkdir()
+    if driver is not None:
+        program = programs / "nvidia-smi"
+        program.write_text(driver)
+        program.chmod(0o755)
+    paths = [str(programs), *([] if driver is None else os.environ["PATH"].split(os.pathsep))]
+    return subprocess.run(
+        [sys.executable, SCRIPT, "--out", str(folder / "evidence"), *arguments],
+        env={**os.environ, "PATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("driver", [None, DRIVER.replace("{status}", "9")])
+def test_without_a_gpu_it_says_so_and_leaves_nothing(tmp_path: Path, driver: str | None) -> None:
+    """No program of the driver, or one that finds no GPU."""
+    done = check(tmp_path, driver=driver)
+    assert done.returncode == 2
+    assert "There is no NVIDIA GPU" in done.stdout
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_an_environment_that_cannot_be_made_is_told_apart(tmp_path: Path) -> None:
+    """From a folder without wheels nothing can be installed, and the network is not asked."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    done = check(tmp_path, "--wheels", str(wheels), driver=DRIVER.replace("{status}", "0"))
+    assert done.returncode == 3, done.stdout + done.stderr
+    (folder,) = (tmp_path / "evidence").glob("*-nvidia-double-80gb")
+    assert json.loads((folder / "evidence.json").read_text())["status"] == 3
+    assert "No matching distribution" in (folder / "install-tools.log").read_text()
+
+
+def test_what_was_asked_and_answered_is_kept(tmp_path: Path) -> None:
+    """Where the driver's program answers and nothing can run, both failures are told apart."""
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a GPU: run scripts/gpu-check itself")
+    model = models.perceptron().write(tmp_path).path
+    only = "tests/adapters/tensorrt/test_hardware.py"
+    done = check(
+        tmp_path,
+        *("--python", sys.executable, "--tests", only, "--models", str(model)),
+        *("--precisions", "fp32", "--backends", "onnxruntime", "--batch", "4"),
+        driver=DRIVER.replace("{status}", "0"),
+    )
+    assert done.returncode == 4 | 8, done.stdout + done.stderr
+    (folder,) = (tmp_path / "evidence").iterdir()
+    assert folder.name.endswith("-nvidia-double-80gb")
+    evidence = json.loads((folder / "evidence.json").read_text())
+    assert evidence["gpu"] == "NVIDIA Double 80GB"
+    assert evidence["status"] == done.returncode
+    assert evidence["tests"]["skipped"] == evidence["tests"]["tests"] > 0
+    steps = {step["name"]: step for step in evidence["steps"]}
+    assert list(steps) == [
+        *("nvidia-smi", "before", "versions", "devices", "tests"),
+        *("compare-perceptron-fp32", "after"),
+    ]
+    assert steps["compare-perceptron-fp32"]["status"] != 0
+    assert steps["tests"]["status"] == 0
+    assert "driver said: -q" in (folder / "nvidia-smi.log").read_text()
+    assert "cuda:0 cannot be used here" in (folder / "compare-perceptron-fp32.log").read_text()
+    assert "compare-perceptron-fp32 ended with status" in done.stdout
