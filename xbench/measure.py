@@ -29,7 +29,8 @@ class WarmUp:
     Attributes:
         latencies_ns: Latency of each inference, oldest first.
         steady: Whether latency had stopped falling before the time was up.
-        busy_threads: Threads that did work, counted by the kernel in the last window.
+        busy_threads: Threads that did work at a time, by the kernel's accounts of the last window:
+            those that take turns, a caller and whom it hands its work to, count once.
     """
 
     latencies_ns: tuple[int, ...]
@@ -108,21 +109,35 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _thread_times_ns() -> dict[str, int]:
-    """Return the CPU time of each thread of this process, in nanoseconds, by thread id."""
+def _thread_times_ns() -> dict[str, tuple[int, int]]:
+    """Return how long each thread of this process ran, and how long it waited for a CPU.
+
+    In nanoseconds, by thread id.
+    """
     times = {}
     for task in Path("/proc/self/task").iterdir():
         try:
-            times[task.name] = int((task / "schedstat").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
+            ran, waited, _ = map(int, (task / "schedstat").read_text().split())
+        except (OSError, ValueError):
             continue  # the thread has just ended, or the kernel keeps no such account
+        times[task.name] = (ran, waited)
     return times
 
 
-def _busy_threads(before_ns: Mapping[str, int], wall_ns: int) -> int:
-    after_ns = _thread_times_ns()
-    spent = [after_ns[tid] - before_ns.get(tid, 0) for tid in after_ns]
-    return sum(one > BUSY_SHARE * wall_ns for one in spent)
+def _busy_threads(before_ns: Mapping[str, tuple[int, int]], wall_ns: int) -> int:
+    """Return how many threads worked at a time.
+
+    No more than worked at all; and no more than were awake together on average, whether they
+    had a CPU or waited for one, so that neither turns nor neighbours make them seem more. The
+    average is rounded: a thread that wakes another may wait for the CPU before it sleeps.
+    """
+    ran_ns, awake_ns = [], 0
+    for thread, (ran, waited) in _thread_times_ns().items():
+        ran_before, waited_before = before_ns.get(thread, (0, 0))
+        ran_ns.append(ran - ran_before)
+        awake_ns += ran - ran_before + waited - waited_before
+    worked = sum(one > BUSY_SHARE * wall_ns for one in ran_ns)
+    return min(worked, max(1, round(awake_ns / max(1, wall_ns))))
 
 
 def thread_cpus() -> tuple[int, ...]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from itertools import count
 from time import perf_counter_ns
+
+import pytest
 
 from xbench.adapter import Array, Facts
 from xbench.measure import measure, overhead_ns, thread_cpus, warm_up
@@ -99,6 +103,48 @@ def test_busy_threads_are_counted_by_the_kernel() -> None:
                 pass
 
     assert warm_up(Busy(), 1.0).busy_threads == 1
+
+
+BLOCK = bytes(1 << 16)  # hashing it takes 0.1 ms without the interpreter's lock
+
+
+class TwoThreads(NullSession):
+    """Two threads that work: at once, or the one while the other waits for it."""
+
+    def __init__(self, at_once: bool) -> None:
+        super().__init__()
+        self._helper = ThreadPoolExecutor(1)
+        self._at_once = at_once
+
+    def run(self) -> None:
+        """Work for 2 ms in each."""
+        helping = self._helper.submit(spin)
+        if not self._at_once:
+            helping.result()
+        spin()
+        helping.result()
+
+
+def spin() -> None:
+    """Keep a CPU busy for 2 ms, the interpreter's lock not held."""
+    end_ns = perf_counter_ns() + 2_000_000
+    while perf_counter_ns() < end_ns:
+        sha256(BLOCK).digest()
+
+
+@pytest.mark.parametrize(("at_once", "busy"), [(True, 2), (False, 1)])
+def test_threads_that_take_turns_count_once(at_once: bool, busy: int) -> None:
+    assert warm_up(TwoThreads(at_once), 2.0).busy_threads == busy
+
+
+def test_threads_that_share_a_cpu_are_counted_all_the_same() -> None:
+    """One runs while the other waits for the CPU: more are at work than it has room for."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert warm_up(TwoThreads(at_once=True), 2.0).busy_threads == 2
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_every_thread_s_cpus_are_read_back() -> None:

@@ -32,7 +32,6 @@ pytestmark = pytest.mark.filterwarnings(  # Keras's own, when it saves
 
 class TestKeras(AdapterConformance):
     adapter: ClassVar[type[Any]] = SavedModelAdapter
-    hands_over = True
 
     def test_its_module_loads_no_framework(self) -> None:
         """The suite's adapter is a test's; the one that counts is within."""
