@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from xbench.adapter import Facts
@@ -51,7 +51,7 @@ class Launched:
         warmup_s: Seconds of warm-up.
         warmup_inferences: Inferences of warm-up.
         steady: Whether latency had settled when warm-up ended.
-        busy_threads: Threads that did work during an inference, counted by the kernel.
+        busy_threads: Threads that did work at a time, by the kernel's accounts.
         cpus: The CPUs that any thread of the worker may run on, read back.
         overhead_ns: What the harness adds to each sample, from a null session in this worker.
         facts: What the runtime told of the session.
@@ -81,7 +81,7 @@ class Failure:
 
     Attributes:
         status: A value of `xbench.result.Status`.
-        phase: ``start``, ``import``, ``load``, ``warm-up``, ``round`` or ``outputs``.
+        phase: ``start``, ``import``, ``load``, ``warm-up``, ``round``, ``outputs`` or ``energy``.
     """
 
     cell: int
@@ -94,9 +94,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All that a run measured, in the order it was measured."""
+    """All that a run measured, in the order it was measured.
+
+    Attributes:
+        energies: By cell id, what `xbench.metering.energy_of` returned.
+    """
 
     launched: tuple[Launched, ...]
     epochs: tuple[Epoch, ...]
     failures: tuple[Failure, ...]
     orders: Mapping[tuple[int, int], tuple[int, ...]]
+    energies: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)

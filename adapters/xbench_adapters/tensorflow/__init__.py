@@ -21,7 +21,8 @@ def import_onnx(
 ) -> Imported:
     """Return a `tf.Module` that takes the graph's inputs in order and returns a tuple of outputs.
 
-    Its ``call`` is a `tf.function` of native operations with the weights as constants.
+    Its ``call`` is a `tf.function` of native operations, which takes large weights from outside of
+    the graph: they are held once, and no limit on the size of a graph is theirs.
 
     Args:
         model: A file, external data beside it, or a ModelProto, which is left as it was.

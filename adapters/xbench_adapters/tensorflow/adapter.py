@@ -20,7 +20,7 @@ FIX = "Install it with: pip install 'xbench[tensorflow]'"
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu")
 
 ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # fatal errors only; what fails is an exception as well
+    "TF_CPP_MIN_LOG_LEVEL": "1",  # warnings and errors, which the worker's log keeps
     "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",  # oneDNN computes float32, and could do so in bf16
     "TF_SET_ONEDNN_FPMATH_MODE": "",  # TensorFlow's own name for the same
 }
@@ -41,6 +41,7 @@ class TensorFlowAdapter:
     name: ClassVar[str] = "tensorflow"
     variants: ClassVar[Mapping[str, str]] = {
         "": "graph mode, the imported function",
+        "onednn": "the same, with oneDNN's kernels; by default, TensorFlow asks the CPU's maker",
         "xla": "the same, compiled by XLA",
     }
 
@@ -58,14 +59,15 @@ class TensorFlowAdapter:
         """Import TensorFlow, set its threads, hold it to true fp32, and return its version.
 
         Raises:
-            UsageError: If it has run in this process before, with other threads.
+            UsageError: If it has run in this process before, with other threads or kernels.
         """
         os.environ.update(ENVIRONMENT)
+        if self.variant == "onednn":
+            os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
         try:
             import tensorflow as tf
         except ImportError as error:
             raise BackendUnavailableError(self.name, str(error), FIX) from error
-        tf.get_logger().setLevel("ERROR")
         try:
             tf.config.set_visible_devices([], "GPU")
             tf.config.threading.set_intra_op_parallelism_threads(limits.threads)
@@ -73,6 +75,9 @@ class TensorFlowAdapter:
         except RuntimeError as error:
             reason = f"TensorFlow has run in this process already ({error})"
             raise UsageError(reason, "Its threads are the process's: start a new one") from error
+        if self.variant == "onednn" and not onednn_is_on():
+            reason = "TensorFlow was imported in this process without oneDNN"
+            raise UsageError(reason, "Its kernels are the process's: start a new one")
         tf.config.experimental.enable_tensor_float_32_execution(False)
         tf.config.optimizer.set_experimental_options(dict.fromkeys(NARROWING, False))
         return str(tf.__version__)
@@ -81,7 +86,8 @@ class TensorFlowAdapter:
         """Return a session that runs ``model`` on the CPU at fp32.
 
         Raises:
-            UnsupportedNodeError: If a node cannot be imported, or XLA cannot compile it.
+            UnsupportedNodeError: If a node cannot be imported, an input or output is no tensor,
+                or XLA cannot compile it.
             UsageError: If another precision or device is asked for.
         """
         require(limits, precision, backend=self.name)
@@ -93,7 +99,7 @@ class TensorFlowAdapter:
             raise UsageError(f"TensorFlow is set to {set_to} threads", "Prepare it for the same")
         start_s = perf_counter()
         module = import_onnx(model.path, model.shapes)
-        call = module.call.get_concrete_function()
+        call = module.traced()
         if self.variant == "xla":
             from xbench_adapters.tensorflow.xla import compiled
 
@@ -158,6 +164,7 @@ class TensorFlowSession:
                 "mode": "xla" if self._compiled else "graph",
                 "interop_threads": str(threading.get_inter_op_parallelism_threads()),
                 "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
+                "onednn": "on" if onednn_is_on() else "off",
                 "onednn_fpmath": os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE", "").lower(),
             },
         )
@@ -165,6 +172,13 @@ class TensorFlowSession:
     def close(self) -> None:
         """Let go of the function and of all arrays."""
         self._call, self._feeds, self._results = None, [], ()
+
+
+def onednn_is_on() -> bool:
+    """Return whether TensorFlow computes with oneDNN, by its own account."""
+    from xbench_adapters.tensorflow.unfolded import onednn_is_on as told
+
+    return told()
 
 
 def importer(graph: Graph, *further: str) -> str:

@@ -19,9 +19,14 @@ from xbench.errors import UnsupportedNodeError
 from xbench.graph.stand_ins import way
 from xbench_adapters.tensorflow.stand_in import StandIn, stand_in
 from xbench_adapters.tensorflow.tensors import held, tf_dtype
+from xbench_adapters.tensorflow.unfolded import weight_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Graph, Node
+
+
+_WHOLE_BYTES = 4
+"""Elements of fewer bytes may be widened before they are computed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Builder:
         self.node: Node | None = None
         self._first: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
+        self._weights: dict[str, Any] = {}
         self._in_last: int | None = None
         self._stand_ins: dict[str, StandIn] = {}
 
@@ -121,6 +127,19 @@ class Builder:
                 assert array is not None, name
                 self._first[name] = tf.constant(held(array))
         return self._first[name]
+
+    def weight(self, name: str) -> Any:
+        """Return the value of ``name`` for an operation that reads it as it is, if it is known.
+
+        Nothing may be left to work out of it, or each run would: what is held in another type
+        than it is computed in, and floats of 16 bits, which are widened, stay within the graph.
+        """
+        array = self.constant(name)
+        if array is None or name in self._stand_ins or array.dtype.itemsize < _WHOLE_BYTES:
+            return self.value(name)
+        if name not in self._weights:
+            self._weights[name] = weight_of(held(array))
+        return self._weights[name]
 
     def last(self, name: str) -> Any:
         """Return the value of ``name`` with its channels last."""

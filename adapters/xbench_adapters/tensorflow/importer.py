@@ -51,6 +51,21 @@ class Imported(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
         found: tuple[Any, ...] = self.call(*inputs)
         return found
 
+    def traced(self) -> Any:
+        """Return the concrete function, which takes tensors and gives a tuple of tensors.
+
+        Raises:
+            UnsupportedNodeError: If an input or output is a sequence or an optional.
+        """
+        for name in self.graph.inputs:
+            if self.graph.value(name).dtype is None:
+                raise UnsupportedNodeError(name, "input", 0, "only tensors are fed, and it is none")
+        concrete = self.call.get_concrete_function()
+        for name, given in zip(self.graph.results, concrete.structured_outputs, strict=True):
+            if not tf.is_tensor(given):
+                raise UnsupportedNodeError(name, "output", 0, "it is no tensor, and cannot be read")
+        return concrete
+
     def _taken(self, name: str, given: Any) -> Any:
         """Return an input as it is traced: in its type, where that is known."""
         if given is None or self.graph.value(name).dtype is None:

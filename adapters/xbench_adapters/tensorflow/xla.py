@@ -22,13 +22,13 @@ def compiled(module: Imported) -> Any:
     """Return the function of ``module``, which XLA compiles in the first run.
 
     Raises:
-        UnsupportedNodeError: If XLA cannot compile one of its operations.
+        UnsupportedNodeError: If XLA cannot compile one of its operations, or an input or output
+            is no tensor.
     """
-    signature = module.call.input_signature
+    inner, signature = module.traced(), module.call.input_signature
     for name, spec in zip(module.graph.inputs, signature, strict=True):
         if spec.dtype == tf.string:
             raise UnsupportedNodeError(name, "input", 0, "XLA cannot take it: it is text")
-    inner = module.call.get_concrete_function()
     call = tf.function(
         lambda *inputs: inner(*inputs),
         input_signature=signature,

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper
 
-from tests.adapters.pytorch.graphs import model, normal
+from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
 from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.errors import UnsupportedNodeError, UsageError
 from xbench.testing.conformance import AdapterConformance, infer
@@ -21,6 +21,7 @@ from xbench_adapters.tensorflow import TensorFlowAdapter
 from xbench_adapters.tensorflow.precision import multiplied_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 LIMITS = Limits(threads=1)
@@ -28,13 +29,11 @@ LIMITS = Limits(threads=1)
 
 class TestTensorFlow(AdapterConformance):
     adapter = TensorFlowAdapter
-    hands_over = True
 
 
 class TestXla(AdapterConformance):
     adapter = TensorFlowAdapter
     variant = "xla"
-    hands_over = True
 
 
 def write(
@@ -56,11 +55,11 @@ def bound(tmp_path: Path) -> BoundModel:
     return write(tmp_path, nodes, ["z", "y"], x=normal(1, 8))
 
 
-def python(code: str, **environment: str) -> str:
+def python(code: str, *, arguments: Sequence[str] = (), **environment: str) -> str:
     """Return what a process of its own prints; it fails if the process does."""
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": paths, **environment},
         capture_output=True,
         text=True,
@@ -107,7 +106,46 @@ assert multiplied_in(compiled=False) == "fp32"
 
 def test_preparing_holds_threads_and_true_fp32_and_is_quiet() -> None:
     """In a process of its own: these settings are the process's."""
-    assert python(PREPARED, ONEDNN_DEFAULT_FPMATH_MODE="BF16") == ""
+    settings = {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert python(PREPARED, **settings) == ""
+
+
+WITH_ONEDNN = """
+import sys
+from pathlib import Path
+import numpy as np
+from xbench.adapter import BoundModel, Limits, TensorSpec
+from xbench_adapters.tensorflow import TensorFlowAdapter
+from xbench.testing.conformance import infer
+limits = Limits(threads=1)
+adapter = TensorFlowAdapter("onednn")
+adapter.prepare(limits)
+specs = (TensorSpec("x", "float32", (1, 16, 8, 8)),)
+session = adapter.load(BoundModel(Path(sys.argv[1]), specs, ("y",), {}), limits, "fp32")
+facts = session.facts()
+assert facts.precision == "fp32"
+assert facts.options["onednn"] == "on"
+np.save(sys.argv[2], infer(session, {"x": np.load(sys.argv[2])})["y"])
+"""
+
+
+def test_onednn_computes_the_same_where_it_is_asked_for(tmp_path: Path) -> None:
+    """In a process of its own: which kernels compute is the process's."""
+    x, weight, kept = normal(1, 16, 8, 8), normal(32, 16, 3, 3), tmp_path / "x.npy"
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["y"])]
+    whole = model(nodes, {"x": x}, ["y"], {"w": weight})
+    onnx.save(whole, tmp_path / "m.onnx")
+    np.save(kept, x)
+    python(WITH_ONEDNN, arguments=[str(tmp_path / "m.onnx"), str(kept)], TF_ENABLE_ONEDNN_OPTS="0")
+    wanted = onnxruntime_says(whole, {"x": x})[0]
+    np.testing.assert_allclose(np.load(kept), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_onednn_cannot_be_had_in_a_process_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xbench_adapters.tensorflow.adapter.onednn_is_on", lambda: False)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    with pytest.raises(UsageError, match="oneDNN"):
+        TensorFlowAdapter("onednn").prepare(LIMITS)
 
 
 @pytest.mark.parametrize(("variant", "mode"), [("", "graph"), ("xla", "xla")])
@@ -195,6 +233,32 @@ def test_what_xla_cannot_compile_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedNodeError, match="XLA has no MatrixDeterminant") as raised:
         TensorFlowAdapter("xla").load(given, LIMITS, "fp32")
     assert (raised.value.node, raised.value.operator) == ("/head/det", "Det")
+
+
+def listed(name: str) -> onnx.ValueInfoProto:
+    """Return the declaration of a sequence."""
+    return helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, [2])
+
+
+@pytest.mark.parametrize("variant", ["", "xla"])
+@pytest.mark.parametrize("end", ["input", "output"])
+def test_sequences_that_would_be_fed_or_read_are_refused(
+    tmp_path: Path, variant: str, end: str
+) -> None:
+    whole = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
+    place = helper.make_tensor("i", TensorProto.INT64, [], [0])
+    one, ends = {
+        "input": (helper.make_node("SequenceAt", ["s", "i"], ["x"]), ([listed("s")], [whole])),
+        "output": (helper.make_node("SequenceConstruct", ["x"], ["s"]), ([whole], [listed("s")])),
+    }[end]
+    graph = helper.make_graph([one], "sequences", *ends, [place])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "m.onnx")
+    specs = () if end == "input" else (TensorSpec("x", "float32", (2,)),)
+    given = BoundModel(tmp_path / "m.onnx", specs, ("x" if end == "input" else "s",), {})
+    with pytest.raises(UnsupportedNodeError, match="tensor") as raised:
+        TensorFlowAdapter(variant).load(given, LIMITS, "fp32")
+    assert (raised.value.node, raised.value.operator) == ("s", end)
 
 
 def test_text_comes_back_as_text_and_xla_takes_none(tmp_path: Path) -> None:

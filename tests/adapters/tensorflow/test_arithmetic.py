@@ -143,6 +143,22 @@ def test_powers_of_whole_numbers_to_exponents_of_any_size() -> None:
     same(found, np.array(wanted, np.uint64).view(np.int64))
 
 
+@pytest.mark.parametrize("layout", ["as it is", "channels last"])
+def test_a_division_by_what_is_known_is_one(layout: str) -> None:
+    """The graph's optimiser would multiply by a reciprocal, and floors would be others."""
+    x = np.arange(4 * 3 * 50, dtype=np.float32).reshape(1, 4, 30, 5)
+    parts = np.array([3, 7, 49, 4], np.float32).reshape(4, 1, 1)
+    nodes = [node("Div", ["p", "w"], ["q"]), node("Floor", ["q"], ["y"])]
+    if layout == "as it is":
+        nodes.insert(0, node("Identity", ["x"], ["p"]))
+    else:
+        nodes.insert(0, node("MaxPool", ["x"], ["p"], kernel_shape=[1, 1]))
+    whole = model(nodes, {"x": x}, ["q", "y"], {"w": parts})
+    quotients, floors = run(import_onnx(whole), {"x": x})
+    np.testing.assert_array_equal(quotients, x / parts)
+    np.testing.assert_array_equal(floors, np.floor(x / parts))
+
+
 def test_a_floored_remainder_of_floats_has_the_divisors_sign_even_as_zero() -> None:
     feeds = {"a": np.array([-0.0, 0.0, 4.0, -7.5, 1.0], np.float32),
              "b": np.array([2.0, -2.0, -2.0, 2.0, -np.inf], np.float32)}  # fmt: skip

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from xbench_adapters.tensorflow.lower.operands import of_two, plain
 from xbench_adapters.tensorflow.lower.widths import in_float32, in_int32
 from xbench_adapters.tensorflow.registry import lowering
+from xbench_adapters.tensorflow.unfolded import unfolded
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -28,11 +30,27 @@ of_two("Sub")(plain(tf.math.subtract))
 def div(node: Node, to: Builder, left: Any, right: Any) -> Any:
     """Return quotients; those of whole numbers are cut towards zero."""
     if left.dtype.is_floating:
-        return tf.realdiv(left, right)
+        return tf.realdiv(left, as_divisor(right))
     known = to.constant(node.inputs[1])
     if left.dtype.is_unsigned or (known is not None and not bool((known == -1).any())):
         return tf.truncatediv(left, right)
     return quotient(left, right)
+
+
+def as_divisor(right: Any) -> Any:
+    """Return floats to divide by so that the graph's optimiser leaves the division one.
+
+    It would multiply by reciprocals of constants, and what is rounded next would be another
+    number here and there. Powers of two have exact ones.
+    """
+    array = tf.get_static_value(right)
+    if array is None or _is_power_of_two(array.astype(np.float64)):
+        return right
+    return unfolded(array)
+
+
+def _is_power_of_two(array: Any) -> bool:
+    return bool((np.abs(np.frexp(array)[0]) == 0.5).all())
 
 
 def quotient(left: Any, right: Any) -> Any:
@@ -98,4 +116,5 @@ def total(node: Node, to: Builder) -> Any:
 def mean(node: Node, to: Builder) -> Any:
     """Return the mean of the inputs."""
     summed = _folded(tf.math.add, node, to)
-    return summed / len(node.inputs) if len(node.inputs) > 1 else summed
+    count = len(node.inputs)
+    return summed / as_divisor(tf.constant(count, summed.dtype)) if count > 1 else summed

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from xbench_adapters.tensorflow.builder import Last
-from xbench_adapters.tensorflow.lower.unfolded import unfolded
 from xbench_adapters.tensorflow.registry import lowering
+from xbench_adapters.tensorflow.unfolded import unfolded
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node

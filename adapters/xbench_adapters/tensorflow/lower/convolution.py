@@ -23,6 +23,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
 from xbench_adapters.tensorflow.lower.widths import NARROW
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import held
+from xbench_adapters.tensorflow.unfolded import filter_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -96,12 +97,14 @@ def convolved(
     if axes == 3:
         weight = inflated(weight, windows)
         strides = [1, *windows.strides, 1]
-        return _by_group(lambda x, w: tf.nn.conv3d(x, w, strides, padding), x, weight, groups, bias)
+        return _by_group(
+            lambda x, w: tf.nn.conv3d(x, filter_of(w), strides, padding), x, weight, groups, bias
+        )
     if by_channel:
         return _biased(_depthwise(x, weight, windows, groups, padding), bias)
     options = {"dilations": windows.dilations}
     return _by_group(
-        lambda x, w: tf.nn.conv2d(x, w, windows.strides, padding, **options),
+        lambda x, w: tf.nn.conv2d(x, filter_of(w), windows.strides, padding, **options),
         x, weight, groups, bias,
     )  # fmt: skip
 
@@ -147,7 +150,7 @@ def _depthwise(x: Any, weight: Any, windows: Windows, groups: int, padding: Any)
     found = None
     for place in range(inner):
         mine = x if inner == 1 else x[..., place::inner]
-        each = shaped(weight[:, :, place], shape)
+        each = filter_of(shaped(weight[:, :, place], shape))
         part = tf.nn.depthwise_conv2d(mine, each, strides, padding, dilations=windows.dilations)
         found = part if found is None else found + part
     return found

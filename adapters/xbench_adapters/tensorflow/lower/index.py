@@ -29,7 +29,7 @@ DEEPEST = 7
 def gather(node: Node, to: Builder) -> Any:
     """Return slices along an axis."""
     data, indices = node.inputs
-    axis, x = known_axis(to, node.attributes["axis"], data), to.value(data)
+    axis, x = known_axis(to, node.attributes["axis"], data), to.weight(data)
     return as_told(to, node, tf.gather(x, places_of(to, indices, x, axis), axis=axis))
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from xbench_adapters.tensorflow.lower.widths import in_float32, in_int32
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import held
+from xbench_adapters.tensorflow.unfolded import weight_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Node
@@ -22,13 +23,18 @@ def linear_layer(x: Any, weight: Any, bias: Any = None) -> Any:
 
     All leading axes become one, so that there is a single product: TensorFlow would else
     repeat the matrix for each of a batch, and would not see the layer that it fuses.
+
+    Args:
+        x: A tensor.
+        weight: An array, or a tensor.
+        bias: A tensor, or None.
     """
     dtype = x.dtype
     if dtype == tf.float16:
         x, weight = tf.cast(x, tf.float32), tf.cast(weight, tf.float32)
         bias = None if bias is None else tf.cast(bias, tf.float32)
     flat = x if x.shape.rank == 2 else tf.reshape(x, _flat(x, weight.shape[0]))
-    found = tf.linalg.matmul(flat, weight)
+    found = tf.linalg.matmul(flat, weight_of(weight))
     if bias is not None:
         found = tf.nn.bias_add(found, bias)
     if x.shape.rank != 2:
@@ -64,11 +70,11 @@ def matmul(node: Node, to: Builder) -> Any:
     """Return a product of matrices, batched as NumPy does."""
     left, right = node.inputs
     weight = to.constant(right)
-    x = to.value(left)
+    x = to.weight(left)
     rank = x.shape.rank or 0  # what is not known is taken for matrices, as the kernel checks
     if weight is not None and weight.ndim == 2 and rank > 2 and to.floating(right) and weight.size:
-        return linear_layer(x, to.value(right))
-    return product(x, to.value(right))
+        return linear_layer(x, to.weight(right))
+    return product(x, to.weight(right))
 
 
 @lowering("Linear", 1, domain="xbench")
@@ -76,7 +82,8 @@ def linear(node: Node, to: Builder) -> Any:
     """Return a product with a known matrix, plus a known vector."""
     bias = to.need(node.inputs[2], "bias").reshape(-1)
     to.rank(node.inputs[0])
-    return linear_layer(to.value(node.inputs[0]), to.value(node.inputs[1]), tf.constant(held(bias)))
+    x, weight = to.value(node.inputs[0]), to.weight(node.inputs[1])
+    return linear_layer(x, weight, tf.constant(held(bias)))
 
 
 @lowering("Gemm", 1)
@@ -113,7 +120,7 @@ def _layer(node: Node, to: Builder, weight: Array, third: str) -> Any:
         return None
     if weight.ndim != 2 or to.rank(node.inputs[0]) != 2:
         return None
-    scaled = tf.constant(held(_scaled(turned, node.attributes["alpha"])))
+    scaled = held(_scaled(turned, node.attributes["alpha"]))
     vector = None
     if bias is not None:
         vector = tf.constant(held(_scaled(bias.reshape(-1), node.attributes["beta"])))

@@ -100,7 +100,7 @@ def _product(node: Node, to: Builder) -> Any:
     if weight is not None and weight.ndim == 2 and x.shape.rank > 1 and to.floating(left):
         weight = weight.T if turns[1][0] else weight
         weight = weight if alpha == 1 else (weight * np.float32(alpha)).astype(weight.dtype)
-        return linear_layer(x, tf.constant(held(weight)))
+        return linear_layer(x, held(weight))
     found = product(x, _turned(to.value(right), *turns[1]))
     return found if alpha == 1 else found * tf.constant(alpha, found.dtype)
 

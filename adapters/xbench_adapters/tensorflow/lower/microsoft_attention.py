@@ -143,7 +143,7 @@ def self_attention(
 def _projected(node: Node, to: Builder) -> Any:
     """Return the projection, as a layer where the weight is known."""
     bias = to.optional(node.input(2))
-    x, weight = (to.value(name) for name in node.inputs[:2])
+    x, weight = to.value(node.inputs[0]), to.weight(node.inputs[1])
     if to.constant(node.inputs[1]) is not None:
         return linear_layer(x, weight, bias)
     found = product(x, weight)

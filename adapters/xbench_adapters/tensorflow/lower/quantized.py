@@ -22,9 +22,9 @@ from xbench_adapters.tensorflow.lower.quantized_scales import (
     spread,
 )
 from xbench_adapters.tensorflow.lower.small_types import FLOAT8, to_float4, to_float8
-from xbench_adapters.tensorflow.lower.unfolded import unfolded
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import DTYPES, tf_dtype
+from xbench_adapters.tensorflow.unfolded import unfolded
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node

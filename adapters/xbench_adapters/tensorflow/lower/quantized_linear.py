@@ -30,8 +30,8 @@ from xbench_adapters.tensorflow.lower.quantized_scales import (
     target_of,
 )
 from xbench_adapters.tensorflow.lower.sliding import lengths_of, rule_at
-from xbench_adapters.tensorflow.lower.unfolded import unfolded
 from xbench_adapters.tensorflow.registry import lowering
+from xbench_adapters.tensorflow.unfolded import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

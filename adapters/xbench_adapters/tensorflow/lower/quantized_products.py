@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xbench_adapters.tensorflow.lower.quantized_scales import offset
+from xbench_adapters.tensorflow.unfolded import weight_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array
@@ -137,5 +138,5 @@ def factor(to: Builder, name: str, zero: str) -> tuple[Any, Any]:
     if array is not None and array.ndim >= 2:
         known = known_factor(to, name, zero, (-2,))
         if known is not None:
-            return tf.constant(known), None
+            return weight_of(known), None
     return to.raw(name), offset(to, zero)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from xbench_adapters.tensorflow.lower.unfolded import unfolded
 from xbench_adapters.tensorflow.tensors import DTYPES, held
+from xbench_adapters.tensorflow.unfolded import unfolded
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array

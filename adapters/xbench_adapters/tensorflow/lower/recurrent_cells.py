@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from xbench.graph.recurrent import Activation
+from xbench_adapters.tensorflow.unfolded import weight_of
 
 States = tuple[Any, ...]
 Step = Callable[[tuple[Any, ...], States], States]
@@ -85,7 +86,7 @@ def activated(x: Any, activation: Activation) -> Any:
 def projected(x: Any, weight: Any, bias: Any) -> Any:
     """Return the product of all steps with a weight at once: steps, batch, gates."""
     shape = tf.shape(x)
-    found = tf.matmul(tf.reshape(x, [-1, x.shape[2] or shape[2]]), weight)
+    found = tf.matmul(tf.reshape(x, [-1, x.shape[2] or shape[2]]), weight_of(weight))
     found = found if bias is None else tf.nn.bias_add(found, bias)
     steps, batch = (shape[at] if x.shape[at] is None else x.shape[at] for at in (0, 1))
     return tf.reshape(found, [steps, batch, weight.shape[1]])
@@ -98,9 +99,10 @@ def _sum(weights: Weights) -> Any:
 
 def rnn(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any, ...], Step]:
     """Return what the inputs give, and the step of a simple network."""
+    state = weight_of(weights.state)
 
     def step(inputs: tuple[Any, ...], now: States) -> States:
-        return (options.gate(inputs[0] + tf.matmul(now[0], weights.state), 0),)
+        return (options.gate(inputs[0] + tf.matmul(now[0], state), 0),)
 
     return (projected(x, weights.inputs, _sum(weights)),), step
 
@@ -112,7 +114,8 @@ def gru(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any, ...], St
 
 def _reset_before(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any, ...], Step]:
     size = weights.size
-    gates, rest = weights.state[:, : 2 * size], weights.state[:, 2 * size :]
+    parts = weights.state[:, : 2 * size], weights.state[:, 2 * size :]
+    gates, rest = map(weight_of, parts)
 
     def step(inputs: tuple[Any, ...], now: States) -> States:
         (h,) = now
@@ -127,6 +130,7 @@ def _reset_before(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any
 
 def _reset_after(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any, ...], Step]:
     size, bias, late = weights.size, None, None
+    state = weight_of(weights.state)
     if weights.biases is not None:
         ours, theirs = weights.biases
         late = theirs[2 * size :]
@@ -135,7 +139,7 @@ def _reset_after(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any,
 
     def step(inputs: tuple[Any, ...], now: States) -> States:
         (h,) = now
-        from_gates, from_new = tf.split(tf.matmul(h, weights.state), [2 * size, size], 1)
+        from_gates, from_new = tf.split(tf.matmul(h, state), [2 * size, size], 1)
         from_new = from_new if late is None else from_new + late
         both = options.gate(inputs[0] + from_gates, 0)
         update, reset = tf.split(both, 2, 1)
@@ -151,11 +155,11 @@ def lstm(x: Any, weights: Weights, options: Options) -> tuple[tuple[Any, ...], S
 
     As in ONNX Runtime, the clip is for the gates and not for the cell.
     """
-    size = weights.size
+    size, state = weights.size, weight_of(weights.state)
 
     def step(inputs: tuple[Any, ...], now: States) -> States:
         h, cell = now
-        gates = inputs[0] + tf.matmul(h, weights.state)
+        gates = inputs[0] + tf.matmul(h, state)
         if weights.peepholes is not None:
             return _looking(gates, cell, weights, options)
         three, new = tf.split(gates, [3 * size, size], 1)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from xbench_adapters.tensorflow.lower.unfolded import unfolded
+from xbench_adapters.tensorflow.unfolded import unfolded
 
 
 class Rule(NamedTuple):

@@ -30,6 +30,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
 )
 from xbench_adapters.tensorflow.lower.widths import NARROW
 from xbench_adapters.tensorflow.registry import lowering
+from xbench_adapters.tensorflow.unfolded import filter_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -106,12 +107,14 @@ def _grouped(
     if by_channel and list(weight.shape[-2:]) == [1, groups]:
         each = shaped(weight, [*weight.shape[:2], groups, 1])
         whole = tf.stack([*batch, *lengths, groups])
-        return tf.nn.depthwise_conv2d_backprop_input(whole, each, x, [1, *strides, 1], padding)
+        return tf.nn.depthwise_conv2d_backprop_input(
+            whole, filter_of(each), x, [1, *strides, 1], padding
+        )
     channels = lengths_of(weight, -2, -1) if groups == 1 else [weight.shape[-2]]
     run = tf.nn.conv2d_transpose if len(lengths) == 2 else tf.nn.conv3d_transpose
     shape = [*batch, *lengths, *channels]
     shape = shape if known(*shape) else tf.stack(shape)
     if groups == 1:
-        return run(x, weight, shape, strides, padding)
+        return run(x, filter_of(weight), shape, strides, padding)
     parts = zip(tf.split(x, groups, -1), tf.split(weight, groups, -1), strict=True)
     return tf.concat([run(*pair, shape, strides, padding) for pair in parts], -1)
