@@ -8,10 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from xbench.errors import UnsupportedNodeError
-
-# How TensorFlow says which of its operations XLA lacks, and where an error comes from.
-NO_KERNEL = r"(\w+) \(No registered '\w+' OpKernel for XLA"
-PLACE = r"\{\{node ([^}]+)\}\}"
+from xbench_adapters.tensorflow import xla
 
 
 def compiled(traced: Any) -> Any:
@@ -20,30 +17,12 @@ def compiled(traced: Any) -> Any:
     Raises:
         UnsupportedNodeError: If XLA cannot compile one of its operations.
     """
-    signature = [tf.TensorSpec(one.shape, one.dtype) for one in _arguments(traced)]
-    call = tf.function(
-        lambda *inputs: traced(*inputs),
-        input_signature=signature,
-        autograph=False,
-        jit_compile=True,
-    )
-    try:
-        call.experimental_get_compiler_ir(*signature)(stage="hlo")
-    except (tf.errors.OpError, ValueError, TypeError) as error:
-        raise _refusal(str(error)) from error
-    return call
-
-
-def _arguments(traced: Any) -> list[Any]:
-    """Return the tensors that a caller gives; the variables come after them."""
-    count = len(traced.inputs) - len(traced.captured_inputs)
-    return list(traced.inputs[:count])
+    given = len(traced.inputs) - len(traced.captured_inputs)  # the variables come after
+    signature = [tf.TensorSpec(one.shape, one.dtype) for one in traced.inputs[:given]]
+    return xla.compiled(traced, signature, _refusal)
 
 
 def _refusal(message: str) -> UnsupportedNodeError:
-    lacks = re.search(NO_KERNEL, message)
-    place = re.search(PLACE, message)
-    said = " ".join(message.split())[:200]
-    detail = f"XLA has no {lacks[1]} for CPUs" if lacks else f"XLA cannot compile it: {said}"
-    node, operator = place[1] if place else "?", lacks[1] if lacks else "?"
-    return UnsupportedNodeError(node, operator, 0, detail)
+    operator, detail = xla.explained(message)
+    place = re.search(xla.PLACE, message)
+    return UnsupportedNodeError(place[1] if place else "?", operator, 0, detail)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from xbench import __version__
-from xbench.adapter import Availability, Facts, Limits
+from xbench.adapter import Availability, Limits
 from xbench.authoring import installed, require
 from xbench.errors import BackendUnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from xbench.adapter import Array, BoundModel
+    from xbench.adapter import BoundModel
     from xbench.graph.plain import Graph
+    from xbench_adapters.tensorflow.session import TensorFlowSession
 
 FIX = "Install it with: pip install 'xbench[tensorflow]'"
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu")
@@ -75,7 +76,9 @@ class TensorFlowAdapter:
         except RuntimeError as error:
             reason = f"TensorFlow has run in this process already ({error})"
             raise UsageError(reason, "Its threads are the process's: start a new one") from error
-        if self.variant == "onednn" and not onednn_is_on():
+        from xbench_adapters.tensorflow import unfolded
+
+        if self.variant == "onednn" and not unfolded.onednn_is_on():
             reason = "TensorFlow was imported in this process without oneDNN"
             raise UsageError(reason, "Its kernels are the process's: start a new one")
         tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -94,6 +97,7 @@ class TensorFlowAdapter:
         import tensorflow as tf
 
         from xbench_adapters.tensorflow import import_onnx
+        from xbench_adapters.tensorflow.session import Loaded, TensorFlowSession
 
         if (set_to := tf.config.threading.get_intra_op_parallelism_threads()) != limits.threads:
             raise UsageError(f"TensorFlow is set to {set_to} threads", "Prepare it for the same")
@@ -101,84 +105,23 @@ class TensorFlowAdapter:
         module = import_onnx(model.path, model.shapes)
         call = module.traced()
         if self.variant == "xla":
-            from xbench_adapters.tensorflow.xla import compiled
+            from xbench_adapters.tensorflow.xla import compile_module
 
-            call = compiled(module)
-        convert_s = perf_counter() - start_s
-        return TensorFlowSession(model, module.graph, call, self.variant == "xla", convert_s)
-
-
-class TensorFlowSession:
-    """An imported function, fed NumPy arrays and read as NumPy arrays."""
-
-    def __init__(
-        self, model: BoundModel, graph: Graph, call: Any, compiled: bool, convert_s: float
-    ) -> None:
-        import tensorflow as tf
-
-        self._constant = tf.constant
-        self._graph = graph
-        self._call = call
-        self._compiled = compiled
-        self._convert_s = convert_s
-        self._names = model.outputs
-        self._order = tuple(spec.name for spec in model.inputs)
-        self._feeds: list[Array] = []
-        self._results: tuple[Any, ...] = ()
-
-    def bind(self, feeds: Mapping[str, Array]) -> None:
-        """Take the inputs of the next runs, by name."""
-        from xbench_adapters.tensorflow.tensors import held
-
-        self._feeds = [held(feeds[name]) for name in self._order]
-
-    def run(self) -> None:
-        """Run one inference; TensorFlow copies what it is given, as it does for its users.
-
-        The results lie in the host's memory, where NumPy could read them without a copy.
-        """
-        self._results = self._call(*map(self._constant, self._feeds))
-
-    def synchronize(self) -> None:
-        """Return at once: a function's call returns when its results are there."""
-
-    def outputs(self) -> dict[str, Array]:
-        """Return copies of the outputs of the last run, by name, in the graph's order."""
-        found = (
-            _as_onnx_has_it(one.numpy(), self._graph.value(name).dtype)
-            for one, name in zip(self._results, self._graph.results, strict=True)
+            call = compile_module(module)
+        compiled = self.variant == "xla"
+        graph = module.graph
+        return TensorFlowSession(
+            model,
+            Loaded(
+                call=call,
+                owner=module,
+                compiled=compiled,
+                precision=lambda: _effective(graph, compiled),
+                importer=importer(graph),
+                convert_s=perf_counter() - start_s,
+                dtypes=[graph.value(name).dtype for name in graph.results],
+            ),
         )
-        return dict(zip(self._names, found, strict=True))
-
-    def facts(self) -> Facts:
-        """Return what TensorFlow tells: its settings, and how it really multiplies."""
-        import tensorflow as tf
-
-        threading, graph = tf.config.threading, self._graph
-        return Facts(
-            precision=_effective(graph, self._compiled),
-            threads=threading.get_intra_op_parallelism_threads() or None,  # 0: its own choice
-            importer=importer(graph),
-            convert_s=self._convert_s,
-            options={
-                "mode": "xla" if self._compiled else "graph",
-                "interop_threads": str(threading.get_inter_op_parallelism_threads()),
-                "tf32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
-                "onednn": "on" if onednn_is_on() else "off",
-                "onednn_fpmath": os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE", "").lower(),
-            },
-        )
-
-    def close(self) -> None:
-        """Let go of the function and of all arrays."""
-        self._call, self._feeds, self._results = None, [], ()
-
-
-def onednn_is_on() -> bool:
-    """Return whether TensorFlow computes with oneDNN, by its own account."""
-    from xbench_adapters.tensorflow.unfolded import onednn_is_on as told
-
-    return told()
 
 
 def importer(graph: Graph, *further: str) -> str:
@@ -186,20 +129,6 @@ def importer(graph: Graph, *further: str) -> str:
     fused = sum(graph.fused.values())
     parts = (f"tf.function, {len(graph.nodes)} nodes", f"{fused} fused", *further)
     return f"xbench {__version__} ({'; '.join(parts)})"
-
-
-def _as_onnx_has_it(found: Any, dtype: Any) -> Array:
-    """Return a result in ONNX's own type, where TensorFlow holds it in another one."""
-    import numpy as np
-
-    array: Array = np.asarray(found)
-    if dtype is not None and dtype.kind == "O":
-        array = np.vectorize(_text, otypes=[object])(array)
-    return array.astype(dtype or array.dtype, copy=False)
-
-
-def _text(one: Any) -> str:
-    return one.decode() if isinstance(one, bytes) else str(one)
 
 
 def _effective(graph: Graph, compiled: bool) -> str:

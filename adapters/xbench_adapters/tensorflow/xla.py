@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ NO_KERNEL = r"(\w+) \(No registered '\w+' OpKernel for XLA_CPU_JIT"
 PLACE = r"\{\{node ([^}]+)\}\}"
 
 
-def compiled(module: Imported) -> Any:
+def compile_module(module: Imported) -> Any:
     """Return the function of ``module``, which XLA compiles in the first run.
 
     Raises:
@@ -29,6 +30,19 @@ def compiled(module: Imported) -> Any:
     for name, spec in zip(module.graph.inputs, signature, strict=True):
         if spec.dtype == tf.string:
             raise UnsupportedNodeError(name, "input", 0, "XLA cannot take it: it is text")
+    return compiled(inner, signature, lambda message: refusal(message, module))
+
+
+def compiled(
+    inner: Any, signature: Sequence[Any], refuse: Callable[[str], UnsupportedNodeError]
+) -> Any:
+    """Return a function that XLA compiles in the first run.
+
+    Args:
+        inner: A concrete function.
+        signature: Of its inputs.
+        refuse: Returns the error behind what TensorFlow says when XLA cannot compile it.
+    """
     call = tf.function(
         lambda *inputs: inner(*inputs),
         input_signature=signature,
@@ -38,17 +52,23 @@ def compiled(module: Imported) -> Any:
     try:
         call.experimental_get_compiler_ir(*signature)(stage="hlo")
     except (tf.errors.OpError, ValueError, TypeError) as error:
-        raise refusal(str(error), module) from error
+        raise refuse(str(error)) from error
     return call
+
+
+def explained(message: str) -> tuple[str, str]:
+    """Return the operation that XLA lacks, ``?`` if it is another fault, and the fault in words."""
+    lacks = re.search(NO_KERNEL, message)
+    said = " ".join(message.split())[:200]
+    detail = f"XLA has no {lacks[1]} for CPUs" if lacks else f"XLA cannot compile it: {said}"
+    return lacks[1] if lacks else "?", detail
 
 
 def refusal(message: str, module: Imported) -> UnsupportedNodeError:
     """Return the typed error behind what TensorFlow said when XLA could not compile."""
-    lacks = re.search(NO_KERNEL, message)
-    said = " ".join(message.split())[:200]
-    detail = f"XLA has no {lacks[1]} for CPUs" if lacks else f"XLA cannot compile it: {said}"
+    operator, detail = explained(message)
     for place in re.findall(PLACE, message):
         if node := node_of(module.graph, place):
             spelled = f"{node.domain}::{node.operator}" if node.domain else node.operator
             return UnsupportedNodeError(node.name, spelled, node.version, detail)
-    return UnsupportedNodeError("?", lacks[1] if lacks else "?", 0, detail)
+    return UnsupportedNodeError("?", operator, 0, detail)

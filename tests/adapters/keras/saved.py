@@ -10,13 +10,13 @@ from xbench.adapter import BoundModel, Limits, Native
 from xbench_adapters.keras import KerasAdapter
 
 if TYPE_CHECKING:
-    from xbench_adapters.keras.adapter import KerasSession
+    from xbench_adapters.tensorflow.session import TensorFlowSession
 
 
 class SavedModelAdapter(KerasAdapter):
     """Runs the SavedModel that TensorFlow writes of an imported ONNX model."""
 
-    def load(self, model: BoundModel, limits: Limits, precision: str) -> KerasSession:
+    def load(self, model: BoundModel, limits: Limits, precision: str) -> TensorFlowSession:
         """Return the session of the same model as a folder."""
         with TemporaryDirectory(prefix="xbench-saved-") as folder:
             write(model, folder)

@@ -142,7 +142,7 @@ def test_onednn_computes_the_same_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_onednn_cannot_be_had_in_a_process_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xbench_adapters.tensorflow.adapter.onednn_is_on", lambda: False)
+    monkeypatch.setattr("xbench_adapters.tensorflow.unfolded.onednn_is_on", lambda: False)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     with pytest.raises(UsageError, match="oneDNN"):
         TensorFlowAdapter("onednn").prepare(LIMITS)

@@ -16,7 +16,7 @@ from tests.adapters.tensorflow.suite import _in_type, to_tensorflow
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.tensorflow import import_onnx
 from xbench_adapters.tensorflow.lower import turns
-from xbench_adapters.tensorflow.xla import compiled
+from xbench_adapters.tensorflow.xla import compile_module
 
 
 def parsed(body: str, opset: int = 20) -> onnx.ModelProto:
@@ -170,13 +170,13 @@ def test_loops_of_a_known_count(count: int) -> None:
     kinds = {one.type for one in module.call.get_concrete_function().graph.get_operations()}
     assert any(kind.endswith("While") for kind in kinds) == (2 * count > turns.NODES)
     wanted = onnxruntime_says(parsed(text), feeds)
-    same(compiled(module)(tf.constant(feeds["x"])), wanted, parsed(text))
+    same(compile_module(module)(tf.constant(feeds["x"])), wanted, parsed(text))
 
 
 def test_a_loop_whose_rows_only_the_run_counts_is_refused_for_xla() -> None:
     """XLA would stack as many rows as the first turn has: none."""
     with pytest.raises(UnsupportedNodeError, match="Loop"):
-        compiled(import_onnx(parsed(COUNTING)))
+        compile_module(import_onnx(parsed(COUNTING)))
 
 
 def test_a_loop_that_cannot_end_is_refused() -> None:

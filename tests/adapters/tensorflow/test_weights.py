@@ -15,7 +15,7 @@ from tests.adapters.pytorch.graphs import ints, model, normal
 from tests.adapters.tensorflow.graphs import agree, run
 from tests.adapters.tensorflow.test_adapter import python
 from xbench_adapters.tensorflow import import_onnx, unfolded
-from xbench_adapters.tensorflow.xla import compiled
+from xbench_adapters.tensorflow.xla import compile_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +138,7 @@ def two_layers() -> tuple[Any, dict[str, Any]]:
 
 def test_xla_compiles_it() -> None:
     module, feeds = two_layers()
-    (found,) = compiled(module)(tf.constant(feeds["x"]))
+    (found,) = compile_module(module)(tf.constant(feeds["x"]))
     np.testing.assert_allclose(found.numpy(), run(module, feeds)[0], rtol=1e-3, atol=1e-3)
 
 
