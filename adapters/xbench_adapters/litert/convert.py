@@ -1,26 +1,30 @@
 """From an ONNX model to a LiteRT flatbuffer: imported in TensorFlow, then converted.
 
 ``python -m xbench_adapters.litert.convert JSON`` does it in a process of its own, since
-TensorFlow's threads and memory have no place in a process that measures LiteRT.
+TensorFlow's threads and memory have no place in a process that measures LiteRT. What was made
+before, of the same model in the same way, is taken from the cache, without TensorFlow.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from xbench import errors
-from xbench.errors import UnsupportedNodeError, XbenchError
+from xbench.errors import XbenchError
+from xbench_adapters.litert import kept
 
 if TYPE_CHECKING:
-    from xbench_adapters.tensorflow.importer import Imported
+    from xbench.adapter import BoundModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +35,21 @@ class Converted:
         path: The file. Its signature takes ``input_0`` … and gives ``output_0`` …
         importer: What was imported, and by what it was converted.
         dtypes: ONNX's element type of each output by NumPy's name; None where not known.
+        seconds: How long it took to make, whenever that was.
+        when: ``now``, or ``earlier`` if it was kept from another run.
     """
 
     path: Path
     importer: str
     dtypes: tuple[str | None, ...]
+    seconds: float
+    when: str
 
 
-def convert(model: Path, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> Converted:
-    """Return the flatbuffer of ``model``, written to ``folder`` by another process.
+def convert(model: BoundModel, variant: str, folder: Path) -> Converted:
+    """Return the flatbuffer of ``model``, which another process has made or found.
+
+    It lies in the cache, or in ``folder`` where that cannot be written.
 
     Raises:
         UnsupportedNodeError: If a node cannot be imported, or LiteRT has no such operator.
@@ -47,8 +57,15 @@ def convert(model: Path, shapes: Mapping[str, tuple[int, ...]], folder: Path) ->
         MemoryError: If the process was killed, most likely for memory.
         RuntimeError: If it failed in another way.
     """
-    path, report = folder / "model.tflite", folder / "report.json"
-    job = {"model": str(model), "shapes": shapes, "path": str(path), "report": str(report)}
+    report = folder / "answer.json"
+    job = {
+        "model": str(model.path),
+        "shapes": model.shapes,
+        "variant": variant,
+        "calibration": str(model.calibration) if model.calibration and variant == "int8" else None,
+        "folder": str(folder),
+        "report": str(report),
+    }
     found = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
         [sys.executable, "-m", __name__, json.dumps(job)],
@@ -56,14 +73,16 @@ def convert(model: Path, shapes: Mapping[str, tuple[int, ...]], folder: Path) ->
         stdin=subprocess.DEVNULL,
         stdout=2,  # beside stderr, in the worker's log
     )
-    if done.returncode < 0:
+    if done.returncode == -signal.SIGKILL:
         raise MemoryError(f"the conversion was ended by signal {-done.returncode}")
     if done.returncode or not report.exists():
         raise RuntimeError(f"the conversion ended with exit status {done.returncode}")
     said = json.loads(report.read_text())
     if error := said.get("error"):
         raise _raised(error["type"], error["arguments"])
-    return Converted(path, said["importer"], tuple(said["dtypes"]))
+    return Converted(
+        Path(said["path"]), said["importer"], tuple(said["dtypes"]), said["seconds"], said["when"]
+    )
 
 
 def _raised(kind: str, arguments: list[Any]) -> Exception:
@@ -80,9 +99,8 @@ def _raised(kind: str, arguments: list[Any]) -> Exception:
 def main() -> None:
     """Convert what the argument names, and write what happened to its report."""
     job = json.loads(sys.argv[1])
-    shapes = {name: tuple(shape) for name, shape in job["shapes"].items()}
     try:
-        said = _converted(Path(job["model"]), shapes, Path(job["path"]))
+        said = _answer(job)
     except XbenchError as error:
         said = {"error": {"type": type(error).__name__, "arguments": list(error.args)}}
     except Exception as error:  # the process's boundary: the other one must hear of it
@@ -91,75 +109,59 @@ def main() -> None:
     Path(job["report"]).write_text(json.dumps(said))
 
 
-def _converted(model: Path, shapes: dict[str, tuple[int, ...]], path: Path) -> dict[str, Any]:
-    from xbench.adapter import Limits
-    from xbench_adapters.tensorflow import TensorFlowAdapter, import_onnx
-    from xbench_adapters.tensorflow.adapter import importer
+def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    """Return where the flatbuffer lies, and how it came to be."""
+    name = kept.key(_content(job))
+    with kept.alone(name):
+        if found := kept.find(name):
+            return {**found.report, "path": str(found.path), "when": "earlier"}
+        flatbuffer, report = _converted(job)
+        found = kept.keep(name, flatbuffer, report)
+    if found is None:
+        path = Path(job["folder"]) / kept.FLATBUFFER
+        path.write_bytes(flatbuffer)
+        return {**report, "path": str(path), "when": "now"}
+    return {**report, "path": str(found.path), "when": "now"}
 
-    version = TensorFlowAdapter().prepare(Limits(threads=len(os.sched_getaffinity(0))))
-    module = import_onnx(model, shapes)
-    path.write_bytes(flatbuffer(module))
-    dtypes = [module.graph.value(name).dtype for name in module.graph.results]
+
+def _content(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides the flatbuffer's content."""
+    from xbench import modelfile
+
+    model, calibration = Path(job["model"]), job["calibration"]
+    files = modelfile.external_files(modelfile.parse(model), model.parent)
+    sets = Path(calibration).read_bytes() if calibration else b""
     return {
-        "importer": importer(module.graph, f"converted by TensorFlow {version}"),
-        "dtypes": [dtype and dtype.name for dtype in dtypes],
+        "model": modelfile.content_sha256(model, files),
+        "shapes": job["shapes"],
+        "variant": job["variant"],
+        "calibration": hashlib.sha256(sets).hexdigest(),
     }
 
 
-def flatbuffer(module: Imported) -> bytes:
-    """Return an imported module as LiteRT reads it; the weights stay as they are.
+def _converted(job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Return a new flatbuffer, and the report that is kept with it."""
+    from xbench.adapter import Limits
+    from xbench.inputs import load_feeds
+    from xbench_adapters.tensorflow import TensorFlowAdapter
+    from xbench_adapters.tensorflow.adapter import importer
 
-    Raises:
-        UnsupportedNodeError: If LiteRT's own operators do not do.
-    """
-    import tensorflow as tf
-    from tensorflow.lite.python.convert import ConverterError
+    start_s = perf_counter()
+    version = TensorFlowAdapter().prepare(Limits(threads=len(os.sched_getaffinity(0))))
+    from xbench_adapters.litert.flatbuffer import flatbuffer, read  # TensorFlow is set up now
 
-    named = [
-        tf.TensorSpec(one.shape, one.dtype, name=f"input_{place}")
-        for place, one in enumerate(module.call.input_signature)
-    ]
-
-    def serve(*inputs: Any) -> dict[str, Any]:
-        return {f"output_{place}": one for place, one in enumerate(module.call(*inputs))}
-
-    function = tf.function(serve, input_signature=named, autograph=False)
-    whole = function.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([whole], module)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    try:
-        found: bytes = converter.convert()
-    except ConverterError as error:
-        raise refusal(error, module) from error
-    return found
-
-
-def refusal(error: Any, module: Imported) -> UnsupportedNodeError:
-    """Return the typed error behind a converter's error, which has the operations by name."""
-    from xbench_adapters.tensorflow.importer import node_of
-
-    said = [one for one in error.errors if one.operator.name]
-    kind = said[0].operator.name if said else "?"
-    if kind != "?" and "neither a custom op nor a flex op" in said[0].error_message:
-        detail = f"LiteRT has no {kind} of its own, only TensorFlow's"
-    else:
-        text = said[0].error_message if said else str(error)
-        detail = f"the converter to LiteRT says: {' '.join(text.split())[:200]}"
-    places = [call.name.partition("@")[0] for one in said for call in one.location.call]
-    for place in (*places, *_places(module, kind.removeprefix("tf."))):
-        if node := node_of(module.graph, place):
-            spelled = f"{node.domain}::{node.operator}" if node.domain else node.operator
-            return UnsupportedNodeError(node.name, spelled, node.version, detail)
-    return UnsupportedNodeError("?", kind, 0, detail)
-
-
-def _places(module: Imported, kind: str) -> Iterator[str]:
-    """Yield where operations of a kind stand in what was traced, by their path of scopes."""
-    graph = module.call.get_concrete_function().graph.as_graph_def()
-    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
-        for node in nodes:
-            if node.op == kind:
-                yield node.name
+    shapes = {name: tuple(shape) for name, shape in job["shapes"].items()}
+    graph = read(Path(job["model"]), shapes)
+    sets = load_feeds(Path(job["calibration"])) if job["calibration"] else ()
+    made = flatbuffer(graph, job["variant"], sets)
+    how = [f"converted by TensorFlow {version}"]
+    how += [f"calibrated on {len(sets)} input sets"] if sets else []
+    dtypes = [graph.value(name).dtype for name in graph.results]
+    return made, {
+        "importer": importer(graph, *how),
+        "dtypes": [dtype and dtype.name for dtype in dtypes],
+        "seconds": perf_counter() - start_s,
+    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.errors import ModelError, UnsupportedNodeError, UsageError
 from xbench.testing.conformance import AdapterConformance, infer
 from xbench_adapters.litert import LiteRtAdapter
-from xbench_adapters.litert.convert import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +26,15 @@ if TYPE_CHECKING:
 LIMITS = Limits(threads=1)
 
 
-@pytest.fixture(scope="class")
-def flatbuffers_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make each flatbuffer once: each is made by a process of its own, which takes seconds."""
-    kept: dict[Any, Any] = {}
-
-    def once(path: Path, shapes: Any, _: Path) -> Any:
-        key = (path.read_bytes(), str(shapes))
-        if key not in kept:
-            kept[key] = convert(path, shapes, tmp_path_factory.mktemp("flatbuffer"))
-        return kept[key]
-
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep flatbuffers that tests make, which takes seconds each, and not among the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xbench_adapters.litert.convert.convert", once)
+        patch.setenv("XBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("flatbuffers_made_once")
 class TestLiteRt(AdapterConformance):
     adapter = LiteRtAdapter
 
@@ -190,8 +180,9 @@ def test_an_operator_that_nobody_has_is_refused_as_the_importer_does(tmp_path: P
 
 def test_a_file_that_is_no_model_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"not a model")
+    given = BoundModel(tmp_path / "m.onnx", (TensorSpec("x", "float32", (2,)),), ("y",), {})
     with pytest.raises(ModelError):
-        convert(tmp_path / "m.onnx", {}, tmp_path)
+        load(given)
 
 
 def test_what_cannot_be_held_is_a_usage_error(tmp_path: Path) -> None:
