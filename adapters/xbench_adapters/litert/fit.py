@@ -6,15 +6,13 @@ refused; what it does not have at all the converter refuses, by the node's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from xbench.graph.fusions import fuse
 from xbench.graph.plain import Graph, Node, Value
-from xbench_adapters.litert.draft import Draft, refused
-from xbench_adapters.litert.windows import conv_transpose, max_pool
+from xbench_adapters.tensorflow.draft import Draft, Rewrite, refused, rewritten
+from xbench_adapters.tensorflow.padded import conv_transpose, max_pool
 
 ERF_ODD = (
     *(-1.60960333262415e-02, -2.95459980854025e-03, -7.34990630326855e-04, -5.69250639462346e-05),
@@ -29,21 +27,7 @@ ERF_EVEN = (
 
 def fit(graph: Graph) -> Graph:
     """Return a graph whose nodes LiteRT has, as far as other words help; graphs within as well."""
-    draft = Draft(graph)
-    for node in graph.nodes:
-        rewrite = REWRITES.get(node.operator) if not node.domain else None
-        if rewrite is None or not rewrite(node, draft):
-            draft.nodes.append(_within(node))
-    return draft.done()
-
-
-def _within(node: Node) -> Node:
-    """Return a node whose own graphs are rewritten, after what is fused in them."""
-    inner = {key: one for key, one in node.attributes.items() if isinstance(one, Graph)}
-    if not inner:
-        return node
-    attributes = {**node.attributes, **{key: fit(fuse(one)) for key, one in inner.items()}}
-    return replace(node, attributes=attributes)
+    return rewritten(graph, REWRITES)
 
 
 # Each returns whether it has rewritten the node
@@ -142,7 +126,7 @@ def fourier(node: Node, draft: Draft) -> bool:
 WIDE = {**dict.fromkeys(("int8", "uint8", "int16", "uint16"), "int32"), "uint32": "int64"}
 TYPES = {"int32": 6, "int64": 7}  # as ONNX numbers them
 
-REWRITES: dict[str, Callable[[Node, Draft], bool]] = {
+REWRITES: dict[str, Rewrite] = {
     "ConvTranspose": conv_transpose,
     "DFT": fourier,
     "Equal": compare,

@@ -15,8 +15,8 @@ from tensorflow.lite.python.convert import ConverterError
 from xbench.errors import UnsupportedNodeError
 from xbench.graph.evaluate import evaluate
 from xbench.graph.fusions import fuse
-from xbench_adapters.litert.draft import refused
 from xbench_adapters.litert.fit import fit
+from xbench_adapters.tensorflow.draft import refused
 from xbench_adapters.tensorflow.importer import lower, node_of
 from xbench_adapters.tensorflow.registry import TABLE
 from xbench_adapters.tensorflow.tensors import held, tf_dtype

@@ -114,7 +114,7 @@ class TensorFlowAdapter:
             model,
             Loaded(
                 call=call,
-                owner=module,
+                owner=None,  # the function holds its weights
                 compiled=compiled,
                 precision=lambda: _effective(graph, compiled),
                 importer=importer(graph),

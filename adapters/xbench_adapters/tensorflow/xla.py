@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 
 from xbench.errors import UnsupportedNodeError
-from xbench_adapters.tensorflow.importer import node_of
-
-if TYPE_CHECKING:
-    from xbench_adapters.tensorflow.importer import Imported
+from xbench_adapters.tensorflow.draft import rewritten
+from xbench_adapters.tensorflow.importer import Imported, node_of
+from xbench_adapters.tensorflow.padded import max_pool
 
 # How TensorFlow says which of its operations XLA lacks, and where an error comes from.
 NO_KERNEL = r"(\w+) \(No registered '\w+' OpKernel for XLA_CPU_JIT"
+REWRITES = {"MaxPool": max_pool}  # XLA has no padding but that of ``SAME`` there
 PLACE = r"\{\{node ([^}]+)\}\}"
 
 
@@ -26,6 +26,8 @@ def compile_module(module: Imported) -> Any:
         UnsupportedNodeError: If XLA cannot compile one of its operations, or an input or output
             is no tensor.
     """
+    if any(node.operator in REWRITES for node in module.graph.nodes):
+        module = Imported(rewritten(module.graph, REWRITES))
     inner, signature = module.traced(), module.call.input_signature
     for name, spec in zip(module.graph.inputs, signature, strict=True):
         if spec.dtype == tf.string:

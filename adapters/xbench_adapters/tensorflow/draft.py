@@ -1,14 +1,15 @@
-"""A graph that is being rewritten for LiteRT."""
+"""A graph put into other words, before it is lowered for who lacks some: XLA, or LiteRT."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from xbench.errors import UnsupportedNodeError
+from xbench.graph.fusions import fuse
 from xbench.graph.plain import Array, Graph, Node, Value
 
 VERSIONS = {
@@ -30,7 +31,7 @@ class Draft:
 
     def constant(self, array: Array) -> str:
         """Return the name of a new constant."""
-        name = f"litert_constant_{len(self.constants)}"
+        name = f"new_constant_{len(self.constants)}"
         self.constants[name] = array
         self.values[name] = Value(array.dtype, array.shape)
         return name
@@ -48,7 +49,7 @@ class Draft:
         self, like: Node, operator: str, inputs: Sequence[str], value: Value, **attributes: Any
     ) -> str:
         """Return the name of what a new node gives, which counts as part of the node ``like``."""
-        name = f"litert_value_{len(self.values)}"
+        name = f"new_value_{len(self.values)}"
         self.values[name] = value
         self.end(replace(like, outputs=(name,)), operator, inputs, **attributes)
         return name
@@ -68,7 +69,30 @@ class Draft:
         )
 
 
+Rewrite = Callable[[Node, Draft], bool]
+"""Returns whether it has rewritten the node."""
+
+
+def rewritten(graph: Graph, rewrites: Mapping[str, Rewrite]) -> Graph:
+    """Return a graph in which nodes of ONNX's own are rewritten, by operator; also those within."""
+    draft = Draft(graph)
+    for node in graph.nodes:
+        rewrite = rewrites.get(node.operator) if not node.domain else None
+        if rewrite is None or not rewrite(node, draft):
+            draft.nodes.append(_within(node, rewrites))
+    return draft.done()
+
+
+def _within(node: Node, rewrites: Mapping[str, Rewrite]) -> Node:
+    """Return a node whose own graphs are rewritten, after what is fused in them."""
+    inner = {key: one for key, one in node.attributes.items() if isinstance(one, Graph)}
+    if not inner:
+        return node
+    changed = {key: rewritten(fuse(one), rewrites) for key, one in inner.items()}
+    return replace(node, attributes={**node.attributes, **changed})
+
+
 def refused(node: Node, detail: str) -> UnsupportedNodeError:
-    """Return the error of a node that LiteRT cannot run as ONNX defines it."""
+    """Return the error of a node that cannot be run as ONNX defines it."""
     spelled = f"{node.domain}::{node.operator}" if node.domain else node.operator
     return UnsupportedNodeError(node.name, spelled, node.version, detail)

@@ -1,4 +1,4 @@
-"""Windows whose padding LiteRT has not: it has none, or that of ``SAME``."""
+"""Windows whose padding XLA and LiteRT have not: theirs is none, or that of ``SAME``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xbench.graph.geometry.windows import (
     transposed,
 )
 from xbench.graph.plain import Node, Value
-from xbench_adapters.litert.draft import Draft
+from xbench_adapters.tensorflow.draft import Draft
 
 Ints = tuple[int, ...]
 
@@ -24,7 +24,7 @@ NEVER_BELOW_ZERO = frozenset({"Relu", "Sigmoid", "Abs", "Exp", "Softmax", "HardS
 
 
 def max_pool(node: Node, draft: Draft) -> bool:
-    """Pad beforehand: LiteRT's own padding is none, or that of ``SAME``."""
+    """Pad beforehand."""
     value = draft.values.get(node.inputs[0], Value())
     kernel, shape = tuple(node.attributes.get("kernel_shape") or ()), value.static
     if shape is None or value.dtype is None or len(shape) != 4 or node.wants(1):
@@ -63,7 +63,7 @@ def _reached(node: Node, kernel: Ints, lengths: Ints) -> list[int] | None:
 
 
 def conv_transpose(node: Node, draft: Draft) -> bool:
-    """Cut what padding cuts, and add the bias, afterwards: LiteRT's own padding is as above."""
+    """Cut what padding cuts, and add the bias, afterwards."""
     value = draft.values.get(node.inputs[0], Value())
     weight = draft.values.get(node.inputs[1], Value()).static
     result = draft.values.get(node.outputs[0], Value())
