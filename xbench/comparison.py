@@ -162,7 +162,7 @@ class _Comparison:
             inputs=prepared.inputs,
             weights=weights_health(prepared.model.path),
             host=prepared.host,
-            spent_s=measured_s - reference_s,
+            spent_s=measured_s - reference_s - conductor.seconds["energy"],
             resumed=self._resumed,
             unsaved=folder.problem,
         )

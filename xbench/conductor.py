@@ -17,6 +17,7 @@ from time import monotonic, process_time
 from xbench.crew import Crew, Failed, Job
 from xbench.errors import InterruptedRunError
 from xbench.interrupts import Interrupts
+from xbench.metering import Metering
 from xbench.plan import Spec
 from xbench.progress import Progress, Standing
 from xbench.regime import Regime
@@ -56,12 +57,13 @@ class Conductor:
         self._epochs = list(earlier.epochs if earlier else ())
         self._failures = list(earlier.failures if earlier else ())
         self._orders = dict(earlier.orders if earlier else {})
+        self._metering = Metering(spec, folder, interrupts, earlier.energies if earlier else {})
         self._rounds = Rounds(self._epochs)
         self._seen: set[tuple[int, str, int]] = set()
         self._regime = Regime(progress)
         self._others_cpus: float | None = None
         self._start_s = monotonic()
-        self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0}
+        self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0, "energy": 0.0}
         self.parent_cpu_s = 0.0
 
     def run(self) -> Samples:
@@ -85,7 +87,11 @@ class Conductor:
     def samples(self) -> Samples:
         """Return what has been measured so far."""
         return Samples(
-            tuple(self._launched), tuple(self._epochs), tuple(self._failures), self._orders
+            tuple(self._launched),
+            tuple(self._epochs),
+            tuple(self._failures),
+            self._orders,
+            self._metering.energies,
         )
 
     # A launch
@@ -107,6 +113,8 @@ class Conductor:
                 worth_s = WORTH_OF_START * (monotonic() - start_s)
                 least = monotonic() + min(worth_s, self._left_s())
                 number = self._measure(crew, group, number, max(deadline, least))
+                if not self._interrupts.requested:
+                    self._meter(crew)
             if self._interrupts.requested or (self._left_s() <= 0 and launch + place > 0):
                 return
 
@@ -223,6 +231,17 @@ class Conductor:
         missing = not wanted <= self._seen
         self._seen |= wanted
         return missing
+
+    def _meter(self, crew: Crew) -> None:
+        """Measure the energy of each cell that has none yet; the time budget is not for this."""
+        start_s = monotonic()
+        try:
+            for failure in self._metering.meter(crew):
+                self._fail(failure)
+        finally:
+            spent_s = monotonic() - start_s
+            self.seconds["energy"] += spent_s
+            self._start_s += spent_s
 
     # When to stop
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psutil
 
 from xbench.adapter import BoundModel
 from xbench.errors import (
@@ -96,7 +99,7 @@ class Crew:
         self._folder = folder
         self._interrupts = interrupts
         self._timeout_s = timeout_s
-        self._phase = phase
+        self.tell = phase
 
     def __enter__(self) -> Self:
         return self
@@ -125,12 +128,12 @@ class Crew:
             raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
         member = self.members[job.cell.id] = Member(job, process)
         with ChildWatch(process.pid) as watch:  # over before the rounds
-            self._phase(f"importing {label}")
+            self.tell(f"importing {label}")
             ready = {"do": "prepare", **_setting(job)}
             prepared = self._ask(member, "import", ready, self._timeout_s)
-            self._phase(f"loading {label}")
+            self.tell(f"loading {label}")
             loaded = self._ask(member, "load", {"do": "load", **_setting(job)}, self._timeout_s)
-            self._phase(f"warming up {label}")
+            self.tell(f"warming up {label}")
             warm = {"do": "warm_up", "max_s": warmup_s}
             told = self._ask(member, "warm-up", warm, self._timeout_s + warmup_s)
         told["memory"] = with_children(told["memory"], watch.held)
@@ -167,6 +170,28 @@ class Crew:
         job = {"do": "outputs", "path": str(path)}
         if lost := self._ask(self.members[cell], "outputs", job, PATIENCE_S)["lost"]:
             self._folder.lose(f"outputs: {lost}")
+
+    def run_for(self, cell: int, seconds: float) -> int:
+        """Return how many inferences ``cell`` ran, back to back, in that many seconds.
+
+        Raises:
+            Failed: If the worker did not get through them; it is ended, its log kept.
+            InterruptedRunError: If the user asked to stop.
+        """
+        member = self.members[cell]
+        last_s = 20 * member.settled_ns / 1e9
+        timeout_s = seconds + last_s + min(PATIENCE_S, self._timeout_s)
+        job = {"do": "run_for", "seconds": seconds}
+        return int(self._ask(member, "energy", job, timeout_s)["inferences"])
+
+    def processes(self) -> set[int]:
+        """Return the numbers of all workers and of what they started."""
+        found: set[int] = set()
+        for member in self.members.values():
+            with suppress(psutil.NoSuchProcess):
+                worker = psutil.Process(member.process.pid)
+                found |= {worker.pid, *(child.pid for child in worker.children(recursive=True))}
+        return found
 
     def _ask(
         self, member: Member, phase: str, job: Message, timeout_s: float, *, patient: bool = False

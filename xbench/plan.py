@@ -32,6 +32,8 @@ class Spec:
         calibration: An ``.npz`` with inputs to choose the scales of a quantised model by, or None.
         trust: Whether a model that is no ONNX file may run code when it is loaded.
         quick: Whether this is a first look, with its caution.
+        energy: Whether to measure joules per inference too, where this machine has a meter; the
+            time for it comes on top of ``time_budget_s``.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Spec:
     calibration: str | None = None
     trust: bool = False
     quick: bool = False
+    energy: bool = True
 
     @property
     def planned_launches(self) -> int:

@@ -37,6 +37,10 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "TORCHINDUCTOR_COMPILE_THREADS",
 )
+FIXED = {
+    "PYTHONHASHSEED": "0",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that cuda:0 is the GPU that the driver's tools call 0
+}
 
 
 class Log:
@@ -210,9 +214,9 @@ class WorkerProcess:
 
 
 def environment(limits: Limits) -> dict[str, str]:
-    """Return the environment of a worker: the parent's, with every thread pool capped."""
+    """Return the environment of a worker: the parent's, thread pools capped and GPUs in order."""
     caps = dict.fromkeys(THREAD_VARIABLES, str(limits.threads))
-    return {**os.environ, **caps, "PYTHONHASHSEED": "0"}
+    return {**os.environ, **caps, **FIXED}
 
 
 @contextmanager

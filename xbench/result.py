@@ -3,7 +3,8 @@
 Schema history (`SCHEMA` is in every document; readers refuse a newer one):
 
 1. First version. It has only grown since: a row's ``memory_bytes`` has, beside ``host``, ``device``
-   and ``allocator``, what `xbench.telemetry.footprint.of_row` returns, where memory was read.
+   and ``allocator``, what `xbench.telemetry.footprint.of_row` returns, where memory was read; a
+   row's ``energy`` is what `xbench.telemetry.energy.Energy.to_json` returns, and None before.
 """
 
 from __future__ import annotations

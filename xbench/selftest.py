@@ -82,7 +82,7 @@ def selftest(
     """
     progress.phase("measuring the harness on a session that does nothing")
     cost = overhead()
-    spec = Spec(model=model, backends=(backend, backend), time_budget_s=seconds)
+    spec = Spec(model=model, backends=(backend, backend), time_budget_s=seconds, energy=False)
     found = run(spec, out=out, progress=progress)
     if not found.comparisons:
         reasons = "; ".join(row.reason for row in found.results if row.reason)

@@ -4,7 +4,7 @@
 
     RUN/
     ├── run.json         what was asked, of which model, on which machine
-    ├── samples.jsonl    a line as soon as it is known: launches, rounds, failures
+    ├── samples.jsonl    a line as soon as it is known: launches, rounds, failures, energy
     ├── feeds-GROUP.npz  the inputs, the same bytes for every backend
     ├── outputs/         outputs of timed inferences, until they are compared
     ├── logs/            what each worker printed
@@ -101,6 +101,10 @@ class RunFolder:
         """Append why a cell stopped."""
         self._append({"failure": asdict(failure)})
 
+    def energy(self, cell: int, energy: Mapping[str, Any]) -> None:
+        """Append what an inference of a cell costs."""
+        self._append({"energy": energy, "cell": cell})
+
     def _append(self, line: Mapping[str, Any]) -> None:
         self._unsaved.append(json.dumps(line, separators=(",", ":")) + "\n")
         text = ("\n" if self._torn else "") + "".join(self._unsaved)
@@ -147,21 +151,24 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def read_samples(path: Path) -> Samples:
-    """Return the samples of a run folder; a torn line is left out."""
+    """Return the samples of a run folder; a torn line, or one of another kind, is left out."""
     launched: list[Launched] = []
     epochs: list[Epoch] = []
     failures: list[Failure] = []
     orders: dict[tuple[int, int], tuple[int, ...]] = {}
+    energies: dict[int, Mapping[str, Any]] = {}
     for line in _lines(path / "samples.jsonl"):
         if "launched" in line:
             launched.append(_launched(line["launched"]))
         elif "failure" in line:
             failures.append(Failure(**line["failure"]))
-        else:
+        elif "energy" in line:
+            energies[line["cell"]] = line["energy"]
+        elif "epochs" in line:
             of_round = [_epoch(one) for one in line["epochs"]]
             epochs += of_round
             orders |= {(one.launch, one.round): tuple(line["order"]) for one in of_round}
-    return Samples(tuple(launched), tuple(epochs), tuple(failures), orders)
+    return Samples(tuple(launched), tuple(epochs), tuple(failures), orders, energies)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 from xbench.cautions import RowEvidence, RunEvidence, row_cautions, run_cautions
 from xbench.inputs import InputsInfo
 from xbench.launches import launch_interval
+from xbench.metering import why_none
 from xbench.model import Model
 from xbench.plan import Cell, Spec
 from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status, Verdict
@@ -147,6 +148,8 @@ def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
         parity=measured.parities.get(cell.id, Parity("not_checked", reason="did not run")),
         launches=len({epoch.launch for epoch in own.epochs}),
         rounds=len(own.epochs),
+        energy=measured.samples.energies.get(cell.id)
+        or why_none(measured.spec, cell, failed=own.failure is not None),
     )
     row = _with_launches(row, own.launched) if own.launched else row
     row = _with_latency(row, own.quiet) if own.epochs else row
@@ -166,6 +169,7 @@ def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) 
         overhead_share=share,
         memory_spread=footprint.relative_spread(_memories(own.launched)),
         memory_doubts=footprint.doubts(_memories(own.launched)),
+        energy_notes=_energy_notes(row.energy),
     )
 
 
@@ -211,6 +215,10 @@ def _with_launches(row: CellResult, launched: Sequence[Launched]) -> CellResult:
         overhead_ns=fmean(one.overhead_ns for one in launched),
         options=facts.options,
     )
+
+
+def _energy_notes(energy: Mapping[str, Any] | None) -> tuple[str, ...]:
+    return tuple(note for one in (energy or {}).get("figures", ()) for note in one["notes"])
 
 
 def _memories(launched: Sequence[Launched]) -> list[Mapping[str, Any]]:

@@ -135,6 +135,15 @@ class Bench:
         wall_ns, cpu_ns = int((perf_counter() - start) * 1e9), process_time_ns() - cpu_ns
         return {"latencies_ns": latencies_ns, "wall_ns": wall_ns, "cpu_ns": cpu_ns}
 
+    def run_for(self, job: Message) -> Message:
+        """Run back to back for so many seconds, on the inputs that are bound; once at least."""
+        inferences, end = 0, perf_counter() + job["seconds"]
+        while not inferences or perf_counter() < end:
+            self.session.run()
+            self.session.synchronize()
+            inferences += 1
+        return {"inferences": inferences}
+
     def outputs(self, job: Message) -> Message:
         """Keep the outputs of the last timed inference where the parent finds them."""
         from xbench.inputs import save_feeds

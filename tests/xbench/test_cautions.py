@@ -106,6 +106,11 @@ def at_int8(**spec: Any) -> RowEvidence:
 
 
 SLOWING = [5e6 * (1 + 0.004 * i) for i in range(30)]
+METERED = (
+    "of the whole machine",
+    "contended: process 7 is on the GPU too",
+    "b disagrees: this is 1.2 times what it says",
+)
 FELL_BACK = Fallback(5, ("conv1", "conv2", "conv3"), "cpu")
 
 ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
@@ -132,6 +137,8 @@ ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
     (Code.DRIFT, row_with(epochs=epochs([5e6] * 10 + [6e6] * 20)), "20% slower"),
     (Code.TIMER, row_with(overhead_share=0.08), "8% of its latency"),
     (Code.MEMORY_VARIES, row_with(memory_spread=0.12), "differs by 12% between launches"),
+    (Code.ENERGY_CONTENDED, row_with(energy_notes=METERED), "energy: process 7 is on the GPU too"),
+    (Code.ENERGY_DISAGREES, row_with(energy_notes=METERED), "energy: b disagrees: this is 1.2"),
     (Code.MEMORY_DOUBTFUL, row_with(memory_doubts=("one", "two")), "memory: one; two"),
 ]
 
@@ -157,6 +164,8 @@ HARMLESS_ROWS: list[tuple[Code, RowEvidence]] = [
     (Code.DRIFT, row_with(epochs=epochs([5e6] * 10 + [9e6] * 10 + [5.5e6] * 10))),
     (Code.TIMER, row_with(overhead_share=0.05)),
     (Code.MEMORY_VARIES, row_with(memory_spread=0.05)),
+    (Code.ENERGY_CONTENDED, row_with(energy_notes=("whether others use it is not known",))),
+    (Code.ENERGY_DISAGREES, row_with(energy_notes=METERED[:2])),
 ]
 
 ODD = tuple(f"input {n!r} may be out of range" for n in "abcde")

@@ -26,8 +26,8 @@ def jobs(model: Path, folder: Path, precisions: dict[str, str], **asked: Any) ->
     resolved = Resolved(path=model, name="tiny", symbols={}, native=NATIVE)
     known = read_model(model)
     cells = plan_cells(spec, BACKENDS, Limits(threads=1), precisions)
-    folder = RunFolder.create(folder)
-    return make_jobs(spec, known, cells, bindings(spec, known, resolved), folder)[0]
+    kept = RunFolder.create(folder)
+    return make_jobs(spec, known, cells, bindings(spec, known, resolved), kept)[0]
 
 
 def test_every_worker_hears_of_the_form_that_the_model_was_given_in(

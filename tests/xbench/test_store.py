@@ -70,11 +70,25 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     folder.launched(LAUNCHED)
     folder.round((0, 1), (epoch(0), epoch(1)))
     folder.failure(FAILURE)
+    folder.energy(1, {"label": "unavailable:x", "figures": []})
     samples = read_samples(folder.path)
+    assert samples.energies == {1: {"label": "unavailable:x", "figures": []}}
     assert samples.launched == (LAUNCHED,)
     assert samples.epochs == (epoch(0), epoch(1))
     assert samples.failures == (FAILURE,)
     assert samples.orders == {(0, 0): (0, 1), (0, 1): (0, 1)}
+
+
+def test_lines_of_a_kind_that_is_not_known_are_passed_over(tmp_path: Path) -> None:
+    """A later version may keep more; a folder from before energy has none."""
+    folder = RunFolder.create(tmp_path / "run")
+    folder.launched(LAUNCHED)
+    with (folder.path / "samples.jsonl").open("a") as file:
+        file.write('{"something": {"new": 1}}\n')
+    folder.failure(FAILURE)
+    samples = read_samples(folder.path)
+    assert (samples.launched, samples.failures) == ((LAUNCHED,), (FAILURE,))
+    assert samples.energies == {}
 
 
 @given(cut=st.integers(min_value=0, max_value=2000))

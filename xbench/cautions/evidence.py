@@ -37,6 +37,8 @@ class Code(StrEnum):
     TIMER = "timer"
     MEMORY_VARIES = "memory_varies"
     MEMORY_DOUBTFUL = "memory_doubtful"
+    ENERGY_CONTENDED = "energy_contended"
+    ENERGY_DISAGREES = "energy_disagrees"
     BUDGET_SPENT = "budget_spent"
     DISTURBED = "disturbed"
     NO_CANARY = "no_canary"
@@ -58,6 +60,7 @@ class RowEvidence:
         overhead_share: The harness's own share of the row's latency.
         memory_spread: How far apart the launches' memory lies, as a share of its median.
         memory_doubts: Why its memory may not be what it is taken for.
+        energy_notes: What its meters noted, the one in its row first.
     """
 
     spec: Spec
@@ -68,6 +71,7 @@ class RowEvidence:
     overhead_share: float = 0.0
     memory_spread: float = 0.0
     memory_doubts: tuple[str, ...] = ()
+    energy_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

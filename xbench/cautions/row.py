@@ -19,6 +19,10 @@ DRIFT = 0.05  # between the first and the last third of the rounds
 DRIFT_ERRORS = 4.0  # standard errors, from ten rounds or so, of that difference: less may be chance
 TIMER_SHARE = 0.05  # of a latency that is the harness's own
 MEMORY_SPREAD = 0.05  # of the median, between the launches: usual are one or two hundredths
+CONTENDED, DISAGREES = (
+    "contended:",
+    "disagrees",
+)  # what notes of `xbench.telemetry` start with, or hold
 DETOUR = 0.25  # of a drift: the middle third lies no further beyond either end
 FEW_ROUNDS = 10
 FEWEST_IN_THIRD = 5
@@ -184,6 +188,21 @@ def _memory_doubtful(row: RowEvidence) -> Words:
     return f"memory: {'; '.join(row.memory_doubts)}", "docs/memory.md says what each figure holds"
 
 
+def _energy_contended(row: RowEvidence) -> Words:
+    told = next((note for note in row.energy_notes if note.startswith(CONTENDED)), None)
+    if told is None:
+        return None
+    text = f"energy: {told.removeprefix(CONTENDED).strip()}"
+    return text, "Close other programs, or use a machine of your own"
+
+
+def _energy_disagrees(row: RowEvidence) -> Words:
+    told = next((note for note in row.energy_notes if DISAGREES in note), None)
+    if told is None:
+        return None
+    return f"energy: {told}", "Trust neither; docs/energy.md says how each meter is read"
+
+
 def _threads_idle(row: RowEvidence) -> Words:
     cap = row.cell.limits.threads
     busy = max(one.busy_threads for one in row.launched)
@@ -216,5 +235,7 @@ ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
     Code.TIMER: _timer,
     Code.MEMORY_VARIES: _memory_varies,
     Code.MEMORY_DOUBTFUL: _memory_doubtful,
+    Code.ENERGY_CONTENDED: _energy_contended,
+    Code.ENERGY_DISAGREES: _energy_disagrees,
     Code.THREADS_IDLE: _threads_idle,
 }

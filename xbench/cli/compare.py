@@ -48,6 +48,7 @@ def compare(
     inputs: options.Inputs = None,
     calibration: options.Calibration = None,
     trust: options.Trust = False,
+    energy: options.Energy = None,
     quick: options.Quick = False,
     out: options.Out = None,
     resume: options.Resume = None,
@@ -57,7 +58,7 @@ def compare(
     no_progress: options.NoProgress = False,
 ) -> None:
     """Measure a model on each backend: one table, one verdict."""
-    effort = _effort(quick, launches, precision_target, time_budget)
+    effort = _effort(quick, launches, precision_target, time_budget, energy)
     spec = Spec(
         model=model,
         backends=names(backends),
@@ -78,13 +79,18 @@ def compare(
 
 
 def _effort(
-    quick: bool, launches: int | None, precision_target: str, time_budget: str
+    quick: bool,
+    launches: int | None,
+    precision_target: str,
+    time_budget: str,
+    energy: bool | None,
 ) -> dict[str, Any]:
     """Return how long to measure: what was asked for goes before what ``--quick`` means."""
     asked = {
         "launches": launches,
         "precision_target": parse_share(precision_target) if precision_target else None,
         "time_budget_s": parse_duration_s(time_budget) if time_budget else None,
+        "energy": energy,
     }
     given = {name: value for name, value in asked.items() if value is not None}
     return {"quick": quick, **(QUICK if quick else {}), **given}

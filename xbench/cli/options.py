@@ -12,11 +12,16 @@ from xbench.plan import Spec
 from xbench.units import format_s
 
 DEFAULT = Spec(model="")
-QUICK: Mapping[str, Any] = {"launches": 2, "time_budget_s": 22.0, "precision_target": 0.05}
+QUICK: Mapping[str, Any] = {
+    "launches": 2,
+    "time_budget_s": 22.0,
+    "precision_target": 0.05,
+    "energy": False,
+}
 
 _QUICK_WORDS = (
     f"{QUICK['launches']} launches, {format_s(QUICK['time_budget_s'])}, "
-    f"ratios to within {QUICK['precision_target']:.0%}"
+    f"ratios to within {QUICK['precision_target']:.0%}, no energy"
 )
 
 _TAKEN = (
@@ -107,6 +112,15 @@ Trust = Annotated[
     bool,
     Option(
         "--trust", help="Load a model that can run code: a pickle, an .h5 file, a Lambda layer."
+    ),
+]
+Energy = Annotated[
+    bool | None,
+    Option(
+        "--energy/--no-energy",
+        help="Measure joules per inference too, where there is a meter: half a minute a row on "
+        "top of the time. Default: yes, but not with --quick.",
+        show_default=False,
     ),
 ]
 Quick = Annotated[bool, Option("--quick", help=f"A first look: {_QUICK_WORDS}.")]

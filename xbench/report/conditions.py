@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xbench.adapter import AS_GIVEN
+from xbench.report.energy import energy_missing
 from xbench.report.text import clean
 from xbench.report.view import groups
 from xbench.units import format_s, format_share
@@ -32,6 +33,7 @@ def conditions(run: Run) -> tuple[tuple[str, str], ...]:
         ("measured", _measured(ran)),
         ("rounds", _rounds(run)),
         ("disturbed", _disturbed(run)),
+        ("energy", energy_missing(run)),
     )
     return tuple((label, text) for label, text in lines if text)
 

@@ -3,16 +3,18 @@
 The unit is in the column's name. ``ratio`` is the baseline's median latency over the
 row's: above 1 the row is faster. Cautions are their codes, separated by spaces. Of the host's
 memory each part is a median over the launches, with least and most: ``model`` and ``resident`` are
-what the model costs on top of framework and inputs, at most and in the steady state.
+what the model costs on top of framework and inputs, at most and in the steady state. Energy has a
+label, which says why where there is no number.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
 
+from xbench.report.energy import interval
 from xbench.report.text import clean
 from xbench.result import PERCENTILES, CellResult, Interval, Run
 
@@ -24,6 +26,8 @@ _COSTS = ("import_s", "convert_s", "load_s", "first_inference_ns", "overhead_ns"
 _MEMORIES = ("host", "device", "allocator")
 _PARTS = ("peak", "import", "inputs", "model", "resident")
 _ENDS = {"": "median", "_min": "min", "_max": "max"}
+_METERED = ("label", "scope", "meter")
+_ENERGIES = ("per_inference_j", "load_w", "idle_w")
 _PARITY = ("status", "reference", "max_abs", "max_rel", "cosine", "worst_output", "reason")
 _BOUNDS = ("", "_low", "_high")
 
@@ -46,6 +50,8 @@ COLUMNS = (
     *(f"ratio{bound}" for bound in _BOUNDS),
     "verdict",
     *(f"memory_{part}_bytes{end}" for part in _PARTS for end in _ENDS),
+    *(f"energy_{name}" for name in _METERED),
+    *(f"energy_{name}{bound}" for name in _ENERGIES for bound in _BOUNDS),
 )
 
 
@@ -74,6 +80,7 @@ def _values(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
     yield from _bounds("throughput_per_s", cell.throughput_per_s)
     yield from ((f"memory_{of}_bytes", cell.memory_bytes.get(of)) for of in _MEMORIES)
     yield from _memory(cell)
+    yield from _energy(cell.energy or {})
     yield from ((f"parity_{name}", getattr(cell.parity, name)) for name in _PARITY)
     yield "fallback_nodes", (cell.fallback or {}).get("nodes")
     yield "cautions", " ".join(caution.code for caution in cell.cautions)
@@ -87,6 +94,12 @@ def _memory(cell: CellResult) -> Iterator[tuple[str, int]]:
     for part in _PARTS:
         if spread := parts.get(part):
             yield from ((f"memory_{part}_bytes{end}", spread[of]) for end, of in _ENDS.items())
+
+
+def _energy(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"energy_{name}", told.get(name)) for name in _METERED)
+    for name in _ENERGIES:
+        yield from _bounds(f"energy_{name}", interval(told, name))
 
 
 def _latency(cell: CellResult) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xbench.report.conditions import conditions
+from xbench.report.energy import HEADER as ENERGY_HEADER
+from xbench.report.energy import energy_rows
 from xbench.report.memory import HEADER, memory_rows
 from xbench.report.text import clean, sentence
 from xbench.report.verdict import verdicts
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from xbench.result import Run
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~<>&$])")
-_RIGHT = {"p50", "p99", "per s", *HEADER[1:]}
+_RIGHT = {"p50", "p99", "per s", *HEADER[1:], *ENERGY_HEADER[1:4]}
 
 
 def render(run: Run) -> str:
@@ -24,7 +26,7 @@ def render(run: Run) -> str:
     blocks = [f"## xbench: {_name(run.model.get('name') or 'model')}"]
     for group, verdict in zip(groups(run), verdicts(run), strict=True):
         blocks += [f"**{escape(verdict)}**", *_group(group)]
-    blocks.append(_memory(run))
+    blocks += [_memory(run), _energy(run)]
     facts = [f"- {label}: {escape(text)}" for label, text in conditions(run)]
     blocks += ["\n".join(facts), *_cautions(shared_cautions(run))]
     if run.interrupted:
@@ -71,6 +73,12 @@ def _memory(run: Run) -> str:
     """Return a table of what each row holds of the host's memory; empty if nothing was read."""
     rows = [(_name(row.backend), *row.cells[1:]) for row in memory_rows(run)]
     return _table(("memory", *HEADER[1:]), rows) if rows else ""
+
+
+def _energy(run: Run) -> str:
+    """Return a table of what an inference of each row costs; empty if nothing was measured."""
+    rows = [(_name(name), *map(escape, figures)) for name, *figures in energy_rows(run)]
+    return _table(ENERGY_HEADER, rows) if rows else ""
 
 
 def _unranked(rows: tuple[Unranked, ...]) -> str:

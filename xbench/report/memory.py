@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xbench.report.text import clean
-from xbench.report.view import ABSENT
+from xbench.report.view import ABSENT, apart, named
 from xbench.units import format_bytes
 
 if TYPE_CHECKING:
@@ -41,23 +40,15 @@ class MemoryRow:
 
 def memory_rows(run: Run) -> tuple[MemoryRow, ...]:
     """Return a line for each ranked row whose memory was read, in the order of the rows."""
-    apart = _setting_apart(run)
+    differ = apart(run)
     told = (cell for cell in run.results if cell.ranked and "phases" in cell.memory_bytes)
-    return tuple(_row(cell, apart) for cell in told)
+    return tuple(_row(cell, differ) for cell in told)
 
 
-def _setting_apart(run: Run) -> tuple[str, ...]:
-    """Return in which of device and batch the run's rows differ."""
-    names = ("device", "batch")
-    return tuple(n for n in names if len({getattr(cell, n) for cell in run.results}) > 1)
-
-
-def _row(cell: CellResult, apart: tuple[str, ...]) -> MemoryRow:
+def _row(cell: CellResult, differ: tuple[str, ...]) -> MemoryRow:
     told = cell.memory_bytes
-    words = {"device": cell.device, "batch": f"batch {cell.batch or 'of its own'}"}
-    named = ", ".join(words[name] for name in apart)
     return MemoryRow(
-        backend=clean(f"{cell.backend} ({named})" if named else cell.backend),
+        backend=named(cell, differ),
         peak=_size(told["host"]),
         steady=_size(told["phases"]["steady"]["rss"]),
         tax=_median(told["import"]),

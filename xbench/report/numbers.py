@@ -7,13 +7,28 @@ import math
 from xbench.result import Interval, Latency
 
 MOST_DIGITS = 4  # a fifth digit of a latency is never the same twice
+_UNITS_J = (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6), ("nJ", 1e-9))
 _UNITS_NS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
 
 
 def latency_text(interval_ns: Interval) -> str:
     """Return the middle of an interval in nanoseconds, such as ``4.12 ms``."""
-    unit, size = _unit(interval_ns.value)
+    unit, size = _unit(interval_ns.value, _UNITS_NS)
     return f"{rounded(_scaled(interval_ns, 1 / size))} {unit}"
+
+
+def energy_text(interval_j: Interval) -> str:
+    """Return an interval in joules with its bounds, such as ``41.2 mJ [40.9, 41.5]``."""
+    unit, size = _unit(interval_j.value, _UNITS_J)
+    scaled = _scaled(interval_j, 1 / size)
+    places = decimals(scaled)
+    value, low, high = (fixed(x, places) for x in (scaled.value, scaled.low, scaled.high))
+    return f"{value} {unit} [{low}, {high}]"
+
+
+def power_text(interval_w: Interval) -> str:
+    """Return the middle of an interval in watts, such as ``61.4 W``."""
+    return f"{rounded(interval_w)} W"
 
 
 def percentile_text(latency: Latency, name: str) -> str:
@@ -90,8 +105,8 @@ def _reads_as_one(bound: float, places: int) -> bool:
     return bound != 1 and round(bound, places) == 1
 
 
-def _unit(value_ns: float) -> tuple[str, float]:
-    return next((unit for unit in _UNITS_NS if abs(value_ns) >= unit[1]), _UNITS_NS[-1])
+def _unit(value: float, units: tuple[tuple[str, float], ...]) -> tuple[str, float]:
+    return next((unit for unit in units if abs(value) >= unit[1]), units[-1])
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xbench.report.conditions import conditions
+from xbench.report.energy import HEADER as ENERGY_HEADER
+from xbench.report.energy import energy_rows
 from xbench.report.memory import HEADER, MemoryRow, memory_rows
 from xbench.report.text import clean, sentence, shorten
 from xbench.report.verdict import verdicts
@@ -55,6 +57,7 @@ def _report(run: Run) -> RenderableType:
         parts += [*_cells(cells), Text()]
     parts += [Padding(Text(line, "bold"), (0, 0, 1, 0)) for line in verdicts(run)]
     parts += _memory(memory_rows(run))
+    parts += _energy(energy_rows(run))
     parts.append(_facts(conditions(run)))
     parts += _cautions(shared_cautions(run))
     parts += [Text(), *_closing(run)]
@@ -122,6 +125,20 @@ def _memory(rows: tuple[MemoryRow, ...]) -> list[RenderableType]:
     for row in rows:
         name, *sizes = row.cells
         table.add_row(Text(shorten(name, _LONGEST_NAME)), *map(Text, sizes))
+    return [table, Text()]
+
+
+def _energy(rows: tuple[tuple[str, ...], ...]) -> list[RenderableType]:
+    if not rows:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column(ENERGY_HEADER[0], overflow="fold", min_width=8)
+    for name in ENERGY_HEADER[1:4]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ENERGY_HEADER[4:]:
+        table.add_column(name, overflow="fold")
+    for name, *figures in rows:
+        table.add_row(Text(shorten(name, _LONGEST_NAME)), *map(Text, figures))
     return [table, Text()]
 
 

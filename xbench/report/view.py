@@ -112,6 +112,19 @@ def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
     return tuple(SharedCaution(caution, tuple(rows)) for caution, rows in shared.items())
 
 
+def apart(run: Run) -> tuple[str, ...]:
+    """Return in which of device and batch the run's rows differ."""
+    names = ("device", "batch")
+    return tuple(n for n in names if len({getattr(cell, n) for cell in run.results}) > 1)
+
+
+def named(cell: CellResult, differ: tuple[str, ...]) -> str:
+    """Return a row's name in a table of all groups: with what sets its group apart."""
+    words = {"device": cell.device, "batch": f"batch {cell.batch or 'of its own'}"}
+    setting = ", ".join(words[name] for name in differ)
+    return clean(f"{cell.backend} ({setting})" if setting else cell.backend)
+
+
 def _group_key(cell: CellResult) -> tuple[object, ...]:
     return (cell.device, cell.batch)
 

@@ -86,6 +86,15 @@ def test_quick_asks_for_less_and_an_option_goes_before_it(harness: Harness) -> N
     assert harness.spec == replace(quick, launches=4)
 
 
+def test_energy_is_measured_unless_in_haste_or_told_not_to(harness: Harness) -> None:
+    asked = {}
+    for line in ("", "--no-energy", "--quick", "--quick --energy"):
+        compare("m", *line.split())
+        assert harness.spec is not None
+        asked[line] = harness.spec.energy
+    assert asked == {"": True, "--no-energy": False, "--quick": False, "--quick --energy": True}
+
+
 def test_resume_takes_the_folder_alone(harness: Harness) -> None:
     assert compare("--resume", "runs/one", "--json", "-", "-q").exit_code == 0
     assert harness.resume == Path("runs/one")

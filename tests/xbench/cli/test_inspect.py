@@ -19,6 +19,7 @@ from tests.xbench.graphs import BOOL, FLOAT, node, save
 from tests.xbench.report.test_inspection import ANSWERS, KNOWN, inspection
 from xbench.cli.main import app
 from xbench.errors import UsageError
+from xbench.source import Terms
 
 
 class Inspector:
@@ -54,19 +55,24 @@ def test_plain_defaults_ask_every_backend_at_the_models_own_shapes(inspector: In
         "backends": ("all",),
         "batch": None,
         "shapes": {},
+        "device": "cpu",
         "timeout_s": 300.0,
+        "terms": Terms(),
     }
 
 
 def test_every_option_arrives(inspector: Inspector) -> None:
     line = "m.onnx --backends pytorch,openvino --batch 8 --shape ids=8x16 --timeout 9s"
+    line += " --device cuda:0 --trust"
     assert inspect(*line.split()).exit_code == 0
     assert inspector.asked == {
         "model": "m.onnx",
         "backends": ("pytorch", "openvino"),
         "batch": 8,
         "shapes": {"ids": (8, 16)},
+        "device": "cuda:0",
         "timeout_s": 9.0,
+        "terms": Terms(trusted=True, shapes={"ids": (8, 16)}),
     }
     assert inspect("m.onnx", "--backends", "none").exit_code == 0
     assert inspector.asked["backends"] == ()

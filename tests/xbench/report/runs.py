@@ -18,6 +18,8 @@ from xbench.result import (
     Status,
     Verdict,
 )
+from xbench.telemetry.energy import Energy
+from xbench.telemetry.tally import Figure
 
 
 def interval(value: float, share: float = 0.01) -> Interval:
@@ -80,6 +82,25 @@ def memory(peak: int | None, steady: int, tax: int, model: int | None) -> dict[s
     }
 
 
+def energy(per_inference_j: Interval | None, label: str, fix: str | None = None) -> dict[str, Any]:
+    """Return the energy of a row, as `xbench.telemetry.energy.Energy.to_json` does."""
+    known = per_inference_j is not None
+    figure = Figure(
+        meter="rapl package-0",
+        device="cpu",
+        scope="package",
+        label=label,
+        per_inference_j=per_inference_j,
+        load_w=interval(61.44, 0.001) if known else None,
+        idle_w=interval(9.1, 0.001) if known else None,
+        fix=fix,
+    )
+    return Energy((figure,)).to_json()
+
+
+NO_RAPL = energy(None, "unavailable:there is no RAPL here", "Measure on the bare machine")
+
+
 def versus(
     baseline: CellResult, candidate: CellResult, ratio: Interval | None, verdict: str, **own: Any
 ) -> Comparison:
@@ -113,9 +134,10 @@ def run_of(
 
 def typical() -> Run:
     """Return a run with a winner, a tie, an open question and two rows that failed."""
+    own: dict[str, Any] = {"energy": energy(interval(0.0412), "measured:counter")}
     held = memory(220 << 20, 181 << 20, 45 << 20, 130 << 20)
-    ort = cell(0, "onnxruntime", 4.9e6, 2, backend_version="1.32.0", memory_bytes=held)
-    fast = cell(1, "openvino", 4.12e6, 1, n=600, backend_version="2026.4.1")
+    ort = cell(0, "onnxruntime", 4.9e6, 2, backend_version="1.32.0", memory_bytes=held, **own)
+    fast = cell(1, "openvino", 4.12e6, 1, n=600, backend_version="2026.4.1", energy=NO_RAPL)
     tied = cell(2, "pytorch:compile", 4.95e6, 2, backend_version="2.13.0")
     slow = cell(3, "pytorch", 9.8e6, 4, backend_version="2.13.0")
     unsure = cell(4, "litert", 4.8e6, 2)
@@ -163,6 +185,7 @@ def intervals(draw: st.DrawFn) -> Interval:
 
 
 SIZES = st.integers(0, 10**13)
+energies = st.none() | st.builds(energy, st.none() | intervals(), names, names)
 memories = st.builds(memory, st.none() | SIZES, SIZES, SIZES, st.none() | SIZES)
 
 
@@ -182,6 +205,7 @@ def cells(draw: st.DrawFn, number: int) -> CellResult:
         fix=draw(st.one_of(st.none(), names)),
         parity=Parity(draw(st.sampled_from(["agrees", "disagrees", "degenerate", "not_checked"]))),
         cautions=draw(st.lists(st.builds(Caution, names, names, names), max_size=2).map(tuple)),
+        energy=draw(energies),
         **({"memory_bytes": draw(memories)} if ran and draw(st.booleans()) else {}),
     )
 

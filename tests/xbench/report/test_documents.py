@@ -88,6 +88,17 @@ def test_csv_tells_the_parts_of_the_memory_with_least_and_most() -> None:
     assert {text for name, text in unknown.items() if name.startswith("memory_")} == {""}
 
 
+def test_csv_tells_the_energy_or_why_there_is_none() -> None:
+    rows = {row["backend"]: row for row in reader.DictReader(StringIO(csv.render(typical())))}
+    known, unknown = rows["onnxruntime"], rows["openvino"]
+    assert (known["energy_label"], known["energy_scope"]) == ("measured:counter", "package")
+    assert known["energy_per_inference_j"] == "0.0412"
+    assert float(known["energy_per_inference_j_low"]) < 0.0412
+    assert (known["energy_load_w"], known["energy_idle_w"]) == ("61.44", "9.1")
+    assert unknown["energy_label"] == "unavailable:there is no RAPL here"
+    assert unknown["energy_per_inference_j"] == unknown["energy_load_w"] == ""
+
+
 def cells_of(line: str) -> int:
     """Return how many cells GitHub sees: a bar after a backslash is text, also within code."""
     return line.replace("\\|", "").count("|") - 1
@@ -96,7 +107,7 @@ def cells_of(line: str) -> int:
 @given(runs())
 def test_every_line_of_a_markdown_table_has_all_its_cells(run: Run) -> None:
     lines = [line for line in markdown.render(run).splitlines() if line.startswith("|")]
-    assert {cells_of(line) for line in lines} <= {4, 5, 9}
+    assert {cells_of(line) for line in lines} <= {4, 5, 6, 9}
 
 
 def test_markdown_has_the_verdict_and_both_tables() -> None:
@@ -111,6 +122,14 @@ def test_markdown_has_the_memory_of_the_rows_that_told_it() -> None:
     lines = markdown.render(typical()).splitlines()
     at = lines.index("| memory | peak | steady | import | model |")
     assert lines[at + 2] == "| `onnxruntime` | 220 MiB | 181 MiB | 45.0 MiB | 130 MiB |"
+    assert lines[at + 3] == ""
+
+
+def test_markdown_has_the_energy_of_the_rows_that_were_metered() -> None:
+    lines = markdown.render(typical()).splitlines()
+    at = lines.index("| energy | per inference | running | idle | label | scope |")
+    figures = "41.2 mJ \\[40.8, 41.6\\] | 61.44 W | 9.100 W | measured:counter | package"
+    assert lines[at + 2] == f"| `onnxruntime` | {figures} |"
     assert lines[at + 3] == ""
 
 

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from tests.xbench.report.runs import (
     HOSTILE,
+    NO_RAPL,
     cell,
     interval,
     memory,
@@ -130,6 +131,24 @@ def test_memory_of_another_batch_is_named_by_it_and_what_is_unknown_a_dash() -> 
     text = render(run_of(rows))
     assert re.search(r"a \(batch 2\) +- +50.0 MiB +10.0 MiB +-\n", text)
     assert "memory" not in render(run_of((cell(0, "a", 1e6, 1),)))
+
+
+def test_energy_stands_in_a_table_of_its_own_for_the_rows_that_were_metered() -> None:
+    """The others say why they were not."""
+    lines = [" ".join(line.split()) for line in render(typical()).splitlines()]
+    at = lines.index("energy per inference running idle label scope")
+    figures = "41.2 mJ [40.8, 41.6] 61.44 W 9.100 W measured:counter package"
+    assert lines[at + 1] == f"onnxruntime {figures}"
+    why = "energy not measured: (openvino) there is no RAPL here. Measure on the bare machine."
+    assert why in " ".join(lines)
+
+
+def test_where_no_row_was_metered_one_line_says_why() -> None:
+    rows = tuple(cell(i, "ab"[i], 1e6, 1, energy=NO_RAPL) for i in range(2))
+    text = " ".join(render(run_of(rows)).split())
+    assert "energy not measured: there is no RAPL here. Measure on the bare machine." in text
+    assert text.count("energy") == 1
+    assert "energy" not in render(run_of((cell(0, "a", 1e6, 1),)))
 
 
 def test_a_caution_that_rows_share_is_written_once() -> None:
