@@ -70,7 +70,8 @@ class BoundModel:
         symbols: The length given to each named dimension, such as ``{"batch": 1}``.
         native: What the file was made from, where that can be run as well.
         calibration: An ``.npz`` of input sets, as `xbench.inputs.load_feeds` reads them, for
-            backends that choose scales by what they see; never the sets that are timed.
+            backends that choose scales by what they see: drawn apart from those that are timed, or
+            the user's.
     """
 
     path: Path

@@ -1,11 +1,12 @@
 """What most adapters need besides their framework.
 
-Is it installed, can it hold what was asked for, and which node of the file did it refuse?
+Is it installed, has it that variant, can it hold what was asked for, and which node of the file did
+it refuse?
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,18 @@ def installed(distributions: Sequence[str], fix: str) -> Availability:
         except PackageNotFoundError:
             continue
     return Availability(None, reason=f"{distributions[0]} is not installed", fix=fix)
+
+
+def chosen(backend: str, variants: Iterable[str], variant: str) -> str:
+    """Return ``variant``, if the backend has it.
+
+    Raises:
+        UsageError: If it has not.
+    """
+    if variant not in variants:
+        known = ", ".join(one or "the default" for one in variants)
+        raise UsageError(f"{backend} has no variant {variant!r}", f"It has {known}")
+    return variant
 
 
 def require(

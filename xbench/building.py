@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 64 * 1024  # of what a build says; its last lines matter
 NATIVE = "native.keras"
+SAID = ".said"  # beside the model while it is built: frameworks write on every stream
 WARNING, ERROR, FRAMEWORK, CONTENT = "warning: ", "error: ", "framework: ", "content: "
 INSTALL_IT = "Install what makes models with: pip install 'xbench[models]'"
 
@@ -77,8 +78,10 @@ def build(
     try:
         with tempfile.TemporaryDirectory(prefix=".xbench-", dir=out.parent) as folder:
             made = Path(folder) / out.name
-            command = _command(source, made, from_here=from_here, native=native, kept=kept)
-            lines = run_builder(command, source.target, progress, wake_fd)
+            said = Path(folder, SAID)
+            command = _command(source, made, said, from_here=from_here, native=native, kept=kept)
+            lines = run_builder(command, said, source.target, progress, wake_fd)
+            said.unlink(missing_ok=True)
             there = not made.exists()
             for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
                 part.replace(out.parent / part.name)  # the model last: then its data is there
@@ -89,22 +92,26 @@ def build(
 
 
 def run_builder(
-    command: Sequence[str], target: str, progress: Progress, wake_fd: int | None = None
+    command: Sequence[str],
+    told: Path,
+    target: str,
+    progress: Progress,
+    wake_fd: int | None = None,
 ) -> list[str]:
-    """Return what a build said, once it has ended; nothing that it started is left.
+    """Return what a build told in its file, once it has ended; nothing that it started is left.
 
     Raises:
         ModelError: With the build's own words, if it fails.
         InterruptedRunError: If the user asked to stop.
     """
     with _started(command) as process:
-        said = _listen(process, wake_fd)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+        last_words = _listen(process, wake_fd)
+    lines = told.read_text().splitlines() if told.exists() else []
     for line in lines:
         if line.startswith(WARNING):
             progress.note(line.removeprefix(WARNING))
     if process.returncode:
-        raise _explain(target, process.returncode, lines)
+        raise _explain(target, process.returncode, lines, last_words)
     return lines
 
 
@@ -115,22 +122,23 @@ def _refuse_without(needs: Sequence[str], target: str) -> None:
 
 
 def _command(
-    source: Source, out: Path, *, from_here: bool, native: bool, kept: Path | None
+    source: Source, out: Path, said: Path, *, from_here: bool, native: bool, kept: Path | None
 ) -> list[str]:
     terms = source.terms
     options = {
         "--form": source.form.name,
         "--out": str(out.absolute()),
+        "--said": str(said.absolute()),
         "--seed": str(source.seed),
         "--shapes": json.dumps(dict(terms.shapes)) if terms.shapes else "",
         "--inputs": str(terms.inputs.absolute()) if terms.inputs else "",
         "--kept": str(kept) if kept else "",
     }
     given = [f"{name}={value}" for name, value in options.items() if value]
+    wanted = {"--trust": terms.trusted, "--native": native, "--here": from_here}
+    flags = [flag for flag, is_wanted in wanted.items() if is_wanted]
     # -P: a file of the current folder must not stand in for a package that the recipe imports.
-    module = [*([] if from_here else ["-P"]), "-m", "xbench_models.build"]
-    flags = [flag for flag, wanted in (("--trust", terms.trusted), ("--native", native)) if wanted]
-    return [sys.executable, *module, source.target, *given, *flags]
+    return [sys.executable, "-P", "-m", "xbench_models.build", source.target, *given, *flags]
 
 
 @contextmanager
@@ -146,6 +154,9 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
             pass_fds=(watched,),
             start_new_session=True,  # Ctrl-C in the terminal is for us alone
         )
+    except BaseException:
+        os.close(held)
+        raise
     finally:
         os.close(watched)
     try:
@@ -183,7 +194,7 @@ def _said(lines: Sequence[str], kind: str) -> str | None:
     return next((line.removeprefix(kind) for line in lines if line.startswith(kind)), None)
 
 
-def _explain(target: str, code: int, lines: Sequence[str]) -> ModelError:
+def _explain(target: str, code: int, lines: Sequence[str], last_words: str) -> ModelError:
     errors = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
     if errors:
         reason, _, fix = errors[-1].rstrip(".").partition(". ")
@@ -192,5 +203,6 @@ def _explain(target: str, code: int, lines: Sequence[str]) -> ModelError:
         how = f"was ended by {signal.Signals(-code).name}"
         fix = "If memory ran out, free some or build on a larger machine"
         return ModelError(f"the build of {target} {how}", fix)
-    last = f" ({lines[-1][:160]})" if lines else ""
+    spoken = [line.strip() for line in last_words.splitlines() if line.strip()]
+    last = f" ({spoken[-1][:160]})" if spoken else ""
     return ModelError(f"the build of {target} left with exit status {code}{last}")

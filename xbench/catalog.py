@@ -137,7 +137,7 @@ def resolve(
         reason = f"{model[:80]} cannot be read: {error.strerror}"
         raise ModelError(reason, "Check the path") from error
     name = _for_folder(source.name)
-    keep = made_here if source.form.name == "factory" else cached
+    keep = made_here if source.form.from_here else cached
     kept = keep(name, source, progress, wake_fd)
     native = source.native(kept.framework)
     return Resolved(path=kept.path, name=source.name, symbols={}, native=native)
@@ -175,7 +175,7 @@ def export(
         path = _existing(target, known)
         raise ModelError(f"{path} is no model to be exported", "An ONNX file needs no export")
     progress.phase(f"exporting {target}")
-    build(source, out, progress, from_here=True)
+    build(source, out, progress, from_here=source.form.from_here)
     return out
 
 

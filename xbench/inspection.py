@@ -7,9 +7,11 @@ Schema history (`SCHEMA` is in every document; docs/inspect.md says what is in i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xbench import costs, modelfile
@@ -20,10 +22,11 @@ from xbench.costs import NodeCost, intensity, node_costs, total
 from xbench.device import limits_for
 from xbench.flops import infer, lengths_of
 from xbench.following import follow_shapes
+from xbench.inputs import save_feeds, seeded_feeds
 from xbench.interrupts import Interrupts
 from xbench.model import Model, bind, read_model
 from xbench.progress import Progress, Silent
-from xbench.registry import expand
+from xbench.registry import expand, precisions
 from xbench.result import Status
 from xbench.source import Terms
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 SCHEMA = 1
+
+CALIBRATION_SETS = 2  # to see whether a model can be quantised, not how well
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +184,29 @@ def inspect(
         known = read_model(resolved.path, resolved.name)
         bound = replace(bind(known, batch, shapes, resolved.symbols), native=resolved.native)
         found = examine(known, bound)
+        wanted = dict.fromkeys(expand(backends, resolved.framework, device))
+        held = precisions(tuple(wanted))
         answers = []
-        for name in dict.fromkeys(expand(backends, resolved.framework, device)):
-            hears.phase(f"asking {name}")
-            answers.append(ask(name, bound, limits, timeout_s, stop))
+        with calibrated(known, bound, held.values(), seed) as bound:
+            for name in wanted:
+                hears.phase(f"asking {name}")
+                precision = held.get(name, "fp32")
+                answers.append(ask(name, bound, limits, timeout_s, stop, precision))
     return replace(found, backends=tuple(answers))
+
+
+@contextmanager
+def calibrated(
+    model: Model, bound: BoundModel, precisions: Iterable[str], seed: int
+) -> Iterator[BoundModel]:
+    """Give the model with a few seeded input sets, where a backend chooses its scales by them."""
+    if "int8" not in precisions:
+        yield bound
+        return
+    with TemporaryDirectory(prefix="xbench-inspect-") as folder:
+        path = Path(folder) / "calibration.npz"
+        save_feeds(path, seeded_feeds(model, bound, seed, CALIBRATION_SETS)[0])
+        yield replace(bound, calibration=path)
 
 
 def examine(model: Model, bound: BoundModel) -> Inspection:

@@ -8,14 +8,14 @@ name when it is.
 from __future__ import annotations
 
 import fcntl
-import glob
 import hashlib
 import os
+import re
 import select
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MODEL = "model.onnx"
 RETRY_S = 0.2
 UNUSED_S = 30 * 24 * 3600.0  # a model that nobody has asked for since makes room
+IN_USE_S = 3600.0  # a comparison that runs now may be reading it
 MOST_KEPT = 12  # of one name: whoever changes a model all day shall not fill the disk
 DISTRIBUTIONS = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tensorflow-macos")}
 ELSEWHERE = "Set XBENCH_CACHE to a folder that you can write to, with room for the model"
@@ -82,9 +83,13 @@ def cached(
         ModelError: If it cannot be built, or the cache cannot be written.
         InterruptedRunError: If the user asked to stop.
     """
+    try:
+        digest = key(source, (*source.form.needs, *needs))
+    except OSError as error:
+        reason = f"{error.filename} cannot be read: {error.strerror}"
+        raise ModelError(reason, "Check the path") from error
 
     def find(models: Path) -> Kept:
-        digest = key(source, (*source.form.needs, *needs))
         folder = models / f"{name}-{digest}"
         path = folder / MODEL
         if not path.is_file():
@@ -125,10 +130,12 @@ def made_here(name: str, source: Source, progress: Progress, wake_fd: int | None
                 source,
                 unfinished / MODEL,
                 progress,
-                from_here=True,
+                from_here=source.form.from_here,
                 kept=models / f"{name}-",
                 wake_fd=wake_fd,
             )
+            if built.content is None:
+                raise ModelError(f"the build of {source.target} did not tell its content")
             found = models / f"{name}-{built.content}"
             if not built.there:
                 unfinished.rename(found)
@@ -140,7 +147,7 @@ def made_here(name: str, source: Source, progress: Progress, wake_fd: int | None
 def key(source: Source, packages: Sequence[str]) -> str:
     """Return what tells a model's content: its source, the terms, what makes it, and versions."""
     digest = hashlib.sha256(f"{source.form.name} {source.seed} {source.terms.trusted}".encode())
-    for name, shape in sorted(source.terms.shapes.items()):
+    for name, shape in sorted(source.terms.shapes.items()) if source.form.shaped else ():
         digest.update(f"\n{name} {shape}".encode())
     for path in (*_content(source), *_sources("xbench_models")):
         digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
@@ -153,7 +160,7 @@ def key(source: Source, packages: Sequence[str]) -> str:
 
 def _content(source: Source) -> list[Path]:
     """Return the files that a model is made from."""
-    inputs = [source.terms.inputs] if source.terms.inputs else []
+    inputs = [source.terms.inputs] if source.terms.inputs and source.form.shaped else []
     if source.form.name == "factory":
         return [*_sources(source.target.partition(":")[0].partition(".")[0]), *inputs]
     path = Path(source.target)
@@ -227,10 +234,16 @@ def _try_lock(descriptor: int) -> bool:
 
 def _make_room(models: Path, name: str) -> None:
     """Remove builds of this model that have not been asked for in a month, or are too many."""
-    used = {folder: folder.stat().st_mtime for folder in models.glob(f"{glob.escape(name)}-*")}
-    newest = sorted(used, key=lambda folder: used[folder], reverse=True)
-    for place, old in enumerate(newest):
-        if place >= MOST_KEPT or used[old] < time.time() - UNUSED_S:
+    own = re.compile(re.escape(name) + r"-[0-9a-f]{20,}")
+    used: dict[Path, float] = {}
+    for folder in models.iterdir():
+        with suppress(FileNotFoundError):  # another may remove it at the same time
+            if own.fullmatch(folder.name):
+                used[folder] = folder.stat().st_mtime
+    now = time.time()
+    for place, old in enumerate(sorted(used, key=lambda folder: used[folder], reverse=True)):
+        age_s = now - used[old]
+        if age_s > UNUSED_S or (place >= MOST_KEPT and age_s > IN_USE_S):
             shutil.rmtree(old, ignore_errors=True)
 
 

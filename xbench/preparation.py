@@ -10,11 +10,13 @@ from typing import Any
 from xbench.adapter import BoundModel
 from xbench.catalog import Resolved
 from xbench.crew import Job
+from xbench.errors import UsageError
 from xbench.inputs import Feeds, InputsInfo, save_feeds, seeded_feeds, user_feeds
 from xbench.model import Model, bind
 from xbench.plan import Cell, Spec
 from xbench.source import Terms
 from xbench.store import RunFolder
+from xbench.units import format_shape
 
 CALIBRATION_SETS = 16
 CALIBRATED = ("int8",)
@@ -95,5 +97,21 @@ def _timed(spec: Spec, model: Model, bound: BoundModel) -> tuple[tuple[Feeds, ..
 def _calibration(spec: Spec, model: Model, bound: BoundModel) -> tuple[Feeds, ...]:
     """Return the sets that scales are chosen by: the user's, else drawn apart from those timed."""
     if path := spec.calibration or spec.inputs:
-        return user_feeds(Path(path), model)[0]
+        sets = user_feeds(Path(path), model)[0]
+        _refuse_other_shapes(sets, bound, path)
+        return sets
     return seeded_feeds(model, bound, spec.seed + 1, CALIBRATION_SETS)[0]
+
+
+def _refuse_other_shapes(sets: Sequence[Feeds], bound: BoundModel, path: str) -> None:
+    """Raise unless every set fits the shapes that are measured.
+
+    Raises:
+        UsageError: With the input that does not.
+    """
+    for name, wanted in bound.shapes.items():
+        found = next((one[name].shape for one in sets if one[name].shape != wanted), None)
+        if found is not None:
+            shapes = f"{format_shape(found)}, and {format_shape(wanted)} is measured"
+            reason = f"{path} calibrates input {name!r} with {shapes}"
+            raise UsageError(reason, "Give sets of that shape with --calibration")

@@ -79,7 +79,8 @@ class WorkerProcess:
         try:
             with _affinity(limits.cpus):  # the child inherits it before its first instruction
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", module, str(jobs_end), str(replies_end)],
+                    # -P: nothing in the current folder stands in for a package
+                    [sys.executable, "-P", "-m", module, str(jobs_end), str(replies_end)],
                     stdin=subprocess.DEVNULL,
                     stdout=print_end,
                     stderr=print_end,

@@ -44,6 +44,8 @@ class Form:
         framework: The adapter that runs it as it is; None where that shows when it is made.
         needs: Packages without which it cannot become ONNX.
         unsafe: How it could run code when it is loaded, or None.
+        from_here: Whether it needs the user's own code, which may lie in the current folder.
+        shaped: Whether it takes its example inputs from the user.
     """
 
     name: str
@@ -51,19 +53,23 @@ class Form:
     framework: str | None
     needs: tuple[str, ...]
     unsafe: str | None = None
+    from_here: bool = False
+    shaped: bool = False
 
 
 FORMS: Mapping[str, Form] = {
     form.name: form
     for form in (
-        Form("factory", "a factory", None, _BASE),
-        Form("pt2", "an exported PyTorch program", "pytorch", _TORCH),
+        Form("factory", "a factory", None, _BASE, from_here=True),
+        Form("pt2", "an exported PyTorch program", "pytorch", _TORCH, shaped=True),
         Form(
             "pickle",
             "a pickled PyTorch module",
             "pytorch",
             _TORCH,
             "a pickle runs whatever its author wrote into it as soon as it is loaded",
+            from_here=True,
+            shaped=True,
         ),
         Form("keras", "a Keras model", "keras", _KERAS),
         Form(

@@ -43,6 +43,7 @@ class OnnxRuntimeAdapter:
         "reference": "CPU, graph optimisation off: what outputs are compared with",
     }
     hidden: ClassVar[frozenset[str]] = frozenset({"reference"})
+    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
         self._optimized = variant != "reference"

@@ -48,6 +48,7 @@ class OpenVinoAdapter:
 
     name: ClassVar[str] = "openvino"
     variants: ClassVar[Mapping[str, str]] = {"": "CPU, latency mode, one stream"}
+    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
         self._variant = variant

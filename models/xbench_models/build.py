@@ -1,8 +1,8 @@
 """``python -m xbench_models.build TARGET --out FILE``: one model, built in this process.
 
 TARGET is a name that `xbench models` lists, ``module:factory``, or a path with its ``--form``. What
-is to be said goes to the standard error in a line each, with its kind before it; the exit status is
-0, or 2 after an error.
+is to be said goes to the standard error, or to the file of ``--said``, in a line each with its
+kind before it; the exit status is 0, or 2 after an error.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class Made:
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit status: 0 for a file that agrees with what it was made from, else 2."""
     given = _parser().parse_args(arguments)
+    say = _teller(given.said)
+    if given.here:
+        sys.path.append(str(Path.cwd()))  # last: nothing there stands in for a package
     if given.parent is not None:
         threading.Thread(target=_end_with, args=(given.parent,), daemon=True).start()
     order = Order(
@@ -73,9 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         for line in build(order):
-            _say(line)
+            say(line)
     except (XbenchError, OSError) as error:
-        _say(f"{ERROR}{' '.join(str(error).split())}")
+        say(f"{ERROR}{' '.join(str(error).split())}")
         return 2
     return 0
 
@@ -193,13 +196,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shapes", default="{}", help="of inputs by name, as JSON")
     parser.add_argument("--inputs", type=Path, help="an .npz with example inputs")
     parser.add_argument("--native", action="store_true", help="save a Keras model beside it")
+    parser.add_argument("--here", action="store_true", help="import from the current folder")
+    parser.add_argument("--said", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--kept", default="", help=argparse.SUPPRESS)
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     return parser
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 # a command of its own
+def _teller(path: Path | None) -> Callable[[str], None]:
+    """Return what tells a line: to a file that nobody else writes to, or to people."""
+
+    def to_file(line: str) -> None:
+        assert path is not None
+        with path.open("a") as file:
+            file.write(f"{line}\n")
+
+    def to_people(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 # a command of its own
+
+    return to_file if path else to_people
 
 
 def _end_with(descriptor: int) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from xbench.catalog import cards, export, resolve
 from xbench.errors import InterruptedRunError, ModelError, UnknownNameError, XbenchError
-from xbench.modelcache import MOST_KEPT, cache_folder, key
+from xbench.modelcache import IN_USE_S, MOST_KEPT, cache_folder, key
 from xbench.progress import Silent
 from xbench.source import Terms, factory
 
@@ -377,17 +377,58 @@ def test_a_file_of_the_same_content_is_converted_once(plugin: Path, tmp_path: Pa
 
 
 def test_a_name_keeps_so_many_models(plugin: Path, tmp_path: Path) -> None:
-    """Whoever changes a model all day does not fill the disk."""
+    """Whoever changes a model all day does not fill the disk; what may be in use stays."""
     models = cache_folder() / "models"
-    for place in range(MOST_KEPT + 5):
-        (models / f"tiny-old{place}").mkdir(parents=True)
-        os.utime(models / f"tiny-old{place}", (time.time() - 100 - place,) * 2)
-    (models / "tiny2-other").mkdir()
+    old = [f"tiny-{place:020x}" for place in range(MOST_KEPT + 5)]
+    for place, name in enumerate(old):
+        (models / name).mkdir(parents=True)
+        os.utime(models / name, (time.time() - 2 * IN_USE_S - place,) * 2)
+    others = {f"tiny-{1:020x}-{1:020x}", "tiny-large"}
+    for name in others:
+        (models / name).mkdir()
+        os.utime(models / name, (0, 0))
     resolve("tiny", 0, Silent())
-    kept = folders(plugin)
-    assert len(kept) == MOST_KEPT + 1
-    assert {"tiny-old0", "tiny2-other"} < set(kept)
-    assert f"tiny-old{MOST_KEPT}" not in kept
+    kept = set(folders(plugin))
+    assert others < kept
+    assert len(kept - others) == MOST_KEPT
+    assert set(old[: MOST_KEPT - 1]) < kept
+
+
+def test_a_file_that_cannot_be_read_is_no_fault_of_the_cache(plugin: Path, tmp_path: Path) -> None:
+    terms = Terms(inputs=tmp_path / "typo.npz")
+    (tmp_path / "net.pt2").write_bytes(b"read later")
+    with pytest.raises(ModelError, match=r"typo\.npz cannot be read"):
+        resolve(str(tmp_path / "net.pt2"), 0, Silent(), terms=terms)
+
+
+def test_what_a_factory_prints_is_not_taken_for_the_builds_own_words(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much it prints, and whatever."""
+    monkeypatch.chdir(tmp_path)
+    Path("loud.py").write_text(
+        "import sys, torch\n"
+        "def make():\n"
+        "    print('content: 42\\nframework: keras\\n' + 'x' * 200_000, file=sys.stderr)\n"
+        "    return torch.nn.Linear(4, 3), (torch.randn(2, 4),)\n"
+    )
+    found = resolve("loud:make", 0, Silent())
+    assert found.framework == "pytorch"
+    assert len(found.path.parent.name.rpartition("-")[2]) >= 20
+
+
+def test_nothing_beside_a_file_stands_in_for_a_package(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was downloaded may hold more than the model."""
+    program = torch.export.export(torch.nn.Linear(4, 3), (torch.randn(2, 4),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    monkeypatch.chdir(tmp_path)
+    for name in ("torch", "numpy", "onnx", "json"):
+        Path(f"{name}.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    export("net.pt2", Path("net.onnx"), Silent())
+    assert Path("net.onnx").exists()
+    assert not Path("ran").exists()
 
 
 @settings(max_examples=200, deadline=None)

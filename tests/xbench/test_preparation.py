@@ -10,6 +10,7 @@ import pytest
 
 from xbench.adapter import Limits, Native
 from xbench.catalog import Resolved
+from xbench.errors import UsageError
 from xbench.inputs import load_feeds
 from xbench.model import read_model
 from xbench.plan import Spec, plan_cells
@@ -58,3 +59,12 @@ def test_the_users_inputs_calibrate_unless_others_are_given(
     job = jobs(tiny_model, tmp_path / "run", {"litert:int8": "int8"}, **asked)[1]
     found = load_feeds(job.model.calibration)
     assert (len(found), float(found[0]["x"].max())) == ((5, 1.0) if apart else (1, 0.0))
+
+
+def test_calibration_of_another_shape_is_refused_before_anything_starts(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "one.npz", x=np.ones((1, 8), np.float32))
+    asked = {"calibration": str(tmp_path / "one.npz"), "batches": (4,)}
+    with pytest.raises(UsageError, match=r"'x' with 1x8, and 4x8 is measured"):
+        jobs(tiny_model, tmp_path / "run", {"litert:int8": "int8"}, **asked)

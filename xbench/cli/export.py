@@ -26,7 +26,7 @@ def export(
     target: options.Target,
     out: options.OnnxFile,
     shape: options.Shapes = None,
-    inputs: options.Inputs = None,
+    inputs: options.ExampleInputs = None,
     seed: options.Seed = DEFAULT.seed,
     trust: options.Trust = False,
     no_progress: options.NoProgress = False,

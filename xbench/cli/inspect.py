@@ -43,6 +43,7 @@ def inspect(
     device: options.Device = DEFAULT.device,
     batch: options.OneBatch = "",
     shape: options.Shapes = None,
+    inputs: options.ExampleInputs = None,
     trust: options.Trust = False,
     timeout: options.Timeout = "",
     json: options.Json = "",
@@ -74,7 +75,7 @@ def inspect(
             batch=sizes[0] if sizes else None,
             shapes=lengths,
             timeout_s=timeout_s,
-            terms=Terms(trusted=trust, shapes=lengths),
+            terms=Terms(trusted=trust, shapes=lengths, inputs=inputs),
             progress=progress,
         )
     raise typer.Exit(_show(found, outputs))

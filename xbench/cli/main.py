@@ -27,7 +27,7 @@ from xbench.errors import InterruptedRunError, XbenchError
 
 USAGE, DEFECT, INTERRUPTED, READER_LEFT = 2, 70, 130, 141
 
-_ABOUT = "One ONNX model, every runtime on this machine, one verdict that can be trusted."
+_ABOUT = "One model, every runtime on this machine, one verdict that can be trusted."
 _EXAMPLES = """\b
 Examples:
   xbench compare mobilenet_v2 --quick

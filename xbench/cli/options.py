@@ -98,7 +98,18 @@ Timeout = Annotated[
 ]
 Seed = Annotated[int, Option(metavar="N", help="Of inputs, weights and order.")]
 Inputs = Annotated[
-    Path | None, Option(metavar="FILE", help="An .npz with your inputs. Default: seeded ones.")
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="An .npz with your inputs, which a pickle takes as examples too. "
+        "Default: seeded ones.",
+    ),
+]
+ExampleInputs = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE", help="An .npz with example inputs, for a pickle or a .pt2 without its own."
+    ),
 ]
 Calibration = Annotated[
     Path | None,
@@ -111,7 +122,9 @@ Calibration = Annotated[
 Trust = Annotated[
     bool,
     Option(
-        "--trust", help="Load a model that can run code: a pickle, an .h5 file, a Lambda layer."
+        "--trust",
+        help="Load a model that can run code: a pickle (.pt, .pth), an .h5 file, a Lambda layer, a "
+        "SavedModel or .pt2 that does more than compute.",
     ),
 ]
 Energy = Annotated[

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
 from xbench.adapter import AS_GIVEN, Availability, Limits
-from xbench.authoring import installed, require
+from xbench.authoring import chosen, installed, require
 from xbench.errors import BackendUnavailableError, ModelError, UsageError
 from xbench_adapters.tensorflow.adapter import FIX, TensorFlowAdapter
 
@@ -28,12 +28,10 @@ class KerasAdapter:
         "xla": "the same, compiled by XLA",
     }
     takes_onnx: ClassVar[bool] = False
+    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
-        if variant not in self.variants:
-            known = ", ".join(one or "the default" for one in self.variants)
-            raise UsageError(f"keras has no variant {variant!r}", f"It has {known}")
-        self.variant = variant
+        self.variant = chosen(self.name, self.variants, variant)
 
     def available(self) -> Availability:
         """Return whether Keras and a distribution of TensorFlow are installed."""

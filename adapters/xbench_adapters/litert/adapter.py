@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from xbench.adapter import Availability, BoundModel, Limits
-from xbench.authoring import installed, require
+from xbench.authoring import chosen, installed, require
 from xbench.errors import BackendUnavailableError, UsageError
 from xbench_adapters.litert.session import LiteRtSession
 
@@ -31,12 +31,10 @@ class LiteRtAdapter:
     }
     precisions: ClassVar[Mapping[str, str]] = {"fp16": "fp16", "int8": "int8"}
     """The precision that a variant's row asks for, where it is not fp32."""
+    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
-        if variant not in self.variants:
-            known = ", ".join(one or "the default" for one in self.variants)
-            raise UsageError(f"litert has no variant {variant!r}", f"It has {known}")
-        self.variant = variant
+        self.variant = chosen(self.name, self.variants, variant)
         self._made: tuple[BoundModel, _Made] | None = None
 
     def available(self) -> Availability:

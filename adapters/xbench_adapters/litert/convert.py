@@ -8,19 +8,13 @@ before, of the same model in the same way, is taken from the cache, without Tens
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import signal
-import subprocess
-import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from xbench import errors
-from xbench.errors import XbenchError
+from xbench.apart import answer, ask
 from xbench_adapters.litert import kept
 
 if TYPE_CHECKING:
@@ -57,56 +51,20 @@ def convert(model: BoundModel, variant: str, folder: Path) -> Converted:
         MemoryError: If the process was killed, most likely for memory.
         RuntimeError: If it failed in another way.
     """
-    report = folder / "answer.json"
     job = {
         "model": str(model.path),
         "shapes": model.shapes,
         "variant": variant,
         "calibration": str(model.calibration) if model.calibration and variant == "int8" else None,
         "folder": str(folder),
-        "report": str(report),
     }
-    found = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps(job)],
-        env={**os.environ, "PYTHONPATH": found},
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # beside stderr, in the worker's log
-    )
-    if done.returncode == -signal.SIGKILL:
-        raise MemoryError(f"the conversion was ended by signal {-done.returncode}")
-    if done.returncode or not report.exists():
-        raise RuntimeError(f"the conversion ended with exit status {done.returncode}")
-    said = json.loads(report.read_text())
-    if error := said.get("error"):
-        raise _raised(error["type"], error["arguments"])
+    said = ask(__name__, job, folder, "the conversion")
     return Converted(
         Path(said["path"]), said["importer"], tuple(said["dtypes"]), said["seconds"], said["when"]
     )
 
 
-def _raised(kind: str, arguments: list[Any]) -> Exception:
-    """Return the error that the other process met."""
-    known = getattr(errors, kind, None)
-    if isinstance(known, type) and issubclass(known, XbenchError):
-        return known(*arguments)
-    return RuntimeError(f"{kind}: {arguments[0]}")
-
-
 # In the other process
-
-
-def main() -> None:
-    """Convert what the argument names, and write what happened to its report."""
-    job = json.loads(sys.argv[1])
-    try:
-        said = _answer(job)
-    except XbenchError as error:
-        said = {"error": {"type": type(error).__name__, "arguments": list(error.args)}}
-    except Exception as error:  # the process's boundary: the other one must hear of it
-        traceback.print_exc()
-        said = {"error": {"type": type(error).__name__, "arguments": [str(error)]}}
-    Path(job["report"]).write_text(json.dumps(said))
 
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
@@ -165,4 +123,4 @@ def _converted(job: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    answer(_answer)

@@ -9,7 +9,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xbench import __version__
-from xbench.adapter import Availability, Facts, Limits
+from xbench.adapter import AS_GIVEN, Availability, Facts, Limits
+from xbench.authoring import chosen
 from xbench.errors import BackendUnavailableError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -32,12 +33,10 @@ class PyTorchAdapter:
         "": "eager, the imported module or the user's own",
         "compile": "torch.compile with the inductor back end",
     }
+    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
-        if variant not in self.variants:
-            known = ", ".join(one or "the default" for one in self.variants)
-            raise UsageError(f"pytorch has no variant {variant!r}", f"It has {known}")
-        self.variant = variant
+        self.variant = chosen(self.name, self.variants, variant)
 
     def available(self) -> Availability:
         """Return whether PyTorch is installed, without importing it."""
@@ -115,7 +114,7 @@ class PyTorchAdapter:
         self.prepare(limits)  # again: the user's code may have set it otherwise
         names = [spec.name for spec in model.inputs]
         call = Positional(_compiled(module) if self.variant == "compile" else module, names)
-        return PyTorchSession(model, module, call, self.variant, f"as it is: {native.target}")
+        return PyTorchSession(model, module, call, self.variant, f"{AS_GIVEN}: {native.target}")
 
 
 class PyTorchSession:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from xbench import __version__
 from xbench.adapter import Availability, Limits
-from xbench.authoring import installed, require
+from xbench.authoring import chosen, installed, require
 from xbench.errors import BackendUnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -45,12 +45,10 @@ class TensorFlowAdapter:
         "onednn": "the same, with oneDNN's kernels; by default, TensorFlow asks the CPU's maker",
         "xla": "the same, compiled by XLA",
     }
+    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
-        if variant not in self.variants:
-            known = ", ".join(one or "the default" for one in self.variants)
-            raise UsageError(f"tensorflow has no variant {variant!r}", f"It has {known}")
-        self.variant = variant
+        self.variant = chosen(self.name, self.variants, variant)
 
     def available(self) -> Availability:
         """Return whether one of its distributions is installed, without importing it."""

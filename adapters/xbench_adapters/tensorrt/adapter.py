@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from xbench.adapter import Availability, BoundModel, Limits
-from xbench.authoring import installed, require
-from xbench.errors import UsageError
+from xbench.authoring import chosen, installed, require
 from xbench_adapters.tensorrt import gpu
 from xbench_adapters.tensorrt.gpu import FIX, Gpu
 from xbench_adapters.tensorrt.session import TensorRtSession
+
+if TYPE_CHECKING:
+    from xbench_adapters.tensorrt.engine import Engine
 
 DISTRIBUTIONS = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
 CUDA_DISTRIBUTIONS = ("cuda-bindings", "cuda-python")
@@ -35,10 +37,8 @@ class TensorRtAdapter:
     kinds: ClassVar[frozenset[str]] = frozenset({"cuda"})
 
     def __init__(self, variant: str = "") -> None:
-        if variant not in self.variants:
-            known = ", ".join(one or "the default" for one in self.variants)
-            raise UsageError(f"tensorrt has no variant {variant!r}", f"It has {known}")
-        self.variant = variant
+        self.variant = chosen(self.name, self.variants, variant)
+        self._engine: Engine | None = None
 
     def available(self) -> Availability:
         """Return whether it and CUDA's bindings are installed, and which GPUs the driver lists.
@@ -71,13 +71,27 @@ class TensorRtAdapter:
             UsageError: If the device or the precision cannot be held.
             DeviceMemoryError: If the GPU has too little memory.
         """
+        device = self._device(limits, precision)
+        if self._engine is None:
+            self.convert(model, limits, precision)
+        engine, self._engine = self._engine, None
+        assert engine is not None
+        return TensorRtSession(engine, model, device, captured=self.variant == "graph")
+
+    def convert(self, model: BoundModel, limits: Limits, precision: str) -> None:
+        """Have the engine of ``model`` at hand, which another process builds unless it was kept.
+
+        Raises:
+            UnsupportedNodeError: If TensorRT refuses a node; the others are named with it.
+            UsageError: If the device or the precision cannot be held.
+            DeviceMemoryError: If the GPU has too little memory.
+        """
         from xbench_adapters.tensorrt.engine import engine_of
 
         device = self._device(limits, precision)
         trt, cudart = gpu.modules()
         gpu.check(cudart, cudart.cudaSetDevice(device.ordinal))
-        engine = engine_of(model, device, precision, str(trt.__version__))
-        return TensorRtSession(engine, model, device, captured=self.variant == "graph")
+        self._engine = engine_of(model, device, precision, str(trt.__version__))
 
     def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
         """Raise what TensorRT's parser refuses, in a process of its own; nothing is built.

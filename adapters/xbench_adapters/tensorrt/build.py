@@ -8,16 +8,14 @@ versions allow unless told otherwise.
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from xbench.errors import UsageError, XbenchError
+from xbench.apart import answer
+from xbench.errors import UsageError
 from xbench_adapters.tensorrt import gpu, kept, said
 from xbench_adapters.tensorrt.types import FLOATS, NARROWEST_FIRST, NUMPY
 
@@ -28,19 +26,6 @@ OPTIONS = {"strongly_typed": True, "optimization_level": 3}
 PRODUCTS = {"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM", "ATTENTION_OUTPUT"}
 QUANTIZERS = {"QUANTIZE", "DYNAMIC_QUANTIZE"}
 DECIDES_SHAPES = "Its values decide shapes within the model, and TensorRT needs them when it builds"
-
-
-def main() -> None:
-    """Build what the argument names, and write what happened where it says."""
-    job = json.loads(sys.argv[1])
-    try:
-        told = _answer(job)
-    except XbenchError as error:
-        told = {"error": {"type": type(error).__name__, "arguments": list(error.args)}}
-    except Exception as error:  # the process's boundary: the other one must hear of it
-        traceback.print_exc()
-        told = {"error": {"type": type(error).__name__, "arguments": [str(error)]}}
-    Path(job["answer"]).write_text(json.dumps(told))
 
 
 def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,4 +155,4 @@ def precision(network: Any, *, tf32: bool) -> str | None:
 
 
 if __name__ == "__main__":
-    main()
+    answer(_answer)

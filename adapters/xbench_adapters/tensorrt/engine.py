@@ -7,11 +7,6 @@ in a process that measures.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,12 +15,14 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from xbench import errors, modelfile
+from xbench import modelfile
 from xbench.adapter import BoundModel
-from xbench.errors import UsageError, XbenchError
+from xbench.apart import ask
+from xbench.errors import UsageError
 from xbench_adapters.tensorrt import build, kept
 from xbench_adapters.tensorrt.gpu import Gpu
 
+BUILDING = "building the engine"
 AS_ASKED = {"fp32", "tf32"}  # the row says what the graph holds; the others must be in the graph
 
 
@@ -81,7 +78,7 @@ def parse(model: BoundModel, gpu: Gpu, precision: str) -> None:
     """
     with TemporaryDirectory(prefix="xbench-tensorrt-") as folder:
         job = _job(model, gpu, precision, Path(folder))
-        report = _told({**job, "only_parse": True})
+        report = ask(build.__name__, {**job, "only_parse": True}, Path(folder), BUILDING)
     _check_precision(report["precision"], precision)
 
 
@@ -107,7 +104,12 @@ def _built(
     with TemporaryDirectory(prefix="xbench-tensorrt-") as folder:
         job = _job(model, gpu, precision, Path(folder))
         timings = kept.timings(on)
-        report = _told({**job, "timings": str(timings) if timings else None})
+        report = ask(
+            build.__name__,
+            {**job, "timings": str(timings) if timings else None},
+            Path(folder),
+            BUILDING,
+        )
         return (Path(folder) / kept.ENGINE).read_bytes(), report
 
 
@@ -118,43 +120,7 @@ def _job(model: BoundModel, gpu: Gpu, precision: str, folder: Path) -> dict[str,
         "ordinal": gpu.ordinal,
         "tf32": precision == "tf32",
         "engine": str(folder / kept.ENGINE),
-        "answer": str(folder / "answer.json"),
     }
-
-
-def _told(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the other process tells of its work.
-
-    Raises:
-        XbenchError: What it says of the model.
-        DeviceMemoryError: If the GPU has too little memory.
-        MemoryError: If it was killed, most likely for memory.
-        RuntimeError: If it failed in another way.
-    """
-    found = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-m", build.__name__, json.dumps(job)],
-        env={**os.environ, "PYTHONPATH": found},
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # beside stderr, in the worker's log
-    )
-    if done.returncode == -signal.SIGKILL:
-        raise MemoryError("the process that builds the engine was killed")
-    answer = Path(job["answer"])
-    if done.returncode or not answer.exists():
-        raise RuntimeError(f"building the engine ended with exit status {done.returncode}")
-    said: dict[str, Any] = json.loads(answer.read_text())
-    if error := said.get("error"):
-        raise _raised(error["type"], error["arguments"])
-    return said
-
-
-def _raised(kind: str, arguments: list[Any]) -> Exception:
-    """Return the error that the other process met."""
-    known = getattr(errors, kind, None)
-    if isinstance(known, type) and issubclass(known, XbenchError):
-        return known(*arguments)
-    return RuntimeError(f"{kind}: {arguments[0]}")
 
 
 def _check_precision(held: str | None, asked: str) -> None:

@@ -68,7 +68,12 @@ def alone(name: str) -> Iterator[None]:
     if top is None:
         yield
         return
-    lock = os.open(top / f".{name[:2]}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW
+    try:
+        lock = os.open(top / f".{name[:2]}.lock", flags, 0o600)
+    except OSError:  # a disk that is full, or may only be read
+        yield
+        return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

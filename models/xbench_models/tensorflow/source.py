@@ -15,6 +15,7 @@ from xbench_models.tensorflow.program import Program, of_keras, of_signature
 
 TRUST_IT = "If you trust whoever made it, add --trust"
 RETURN_IT = "The factory must return a Keras model, or `(model, example_inputs)`"
+SAFE_KERAS = (3, 14)  # below: known faults in the loading of models
 UNSAFE = ("safe_mode", "unsafe")
 """What Keras says when it refuses a layer that holds code."""
 
@@ -98,6 +99,10 @@ def _keras_file(target: str, trusted: bool) -> Any:
     """Return the model in a file; layers that hold code only where the user trusts it."""
     import keras
 
+    if not trusted and tuple(map(int, keras.__version__.split(".")[:2])) < SAFE_KERAS:
+        reason = f"Keras {keras.__version__} can be made to run code by a file that it calls safe"
+        fix = "Install Keras 3.14 or newer; or, if you trust whoever made the file, add --trust"
+        raise ModelError(reason, fix)
     try:
         with quiet():
             return keras.models.load_model(target, compile=False, safe_mode=not trusted)
