@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import tensorflow as tf
 
 from xbench_adapters.tensorflow.builder import Last
-from xbench_adapters.tensorflow.lower.places import known_rank
 from xbench_adapters.tensorflow.lower.widths import in_float32
 from xbench_adapters.tensorflow.registry import lowering
 
@@ -130,8 +129,7 @@ def prelu(node: Node, to: Builder) -> Any:
 def prelu_by_channel(node: Node, to: Builder) -> Any:
     """Return x where it is positive, else slope * x; the slope is one, or one a channel."""
     name, slope = node.inputs[0], to.value(node.inputs[1])
-    rank = known_rank(to, name)
-    if slope.shape.rank != 1 or slope.shape[0] == 1 or rank is None or rank < 2:
+    if to.rank(node.inputs[1]) != 1 or slope.shape[0] == 1 or (rank := to.rank(name)) < 2:
         return _sloped(to.value(name), slope)
     if to.has_last(name):
         return Last(_sloped(to.last(name), slope))

@@ -22,7 +22,7 @@ def local_response_normalization(node: Node, to: Builder) -> Any:
     size, name = node.attributes["size"], node.inputs[0]
     alpha, beta, bias = (node.attributes[one] for one in ("alpha", "beta", "bias"))
     # TensorFlow's own centres odd sizes only, and does not divide by them.
-    if size % 2 and to.rank(name) == 4 and to.dtype(name) == tf.float32:
+    if to.rank(name) == 4 and size % 2 and to.dtype(name) == tf.float32:
         x = to.last(name)
         return Last(tf.nn.local_response_normalization(x, size // 2, bias, alpha / size, beta))
     return in_float32(local_response)(to.value(name), size, alpha, beta, bias)
