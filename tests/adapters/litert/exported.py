@@ -20,7 +20,7 @@ def write(name: str, folder: Path) -> str:
     import onnx
 
     from tests.adapters.architectures import exported, source
-    from tests.adapters.pytorch.graphs import onnxruntime_says
+    from tests.adapters.graphs import onnxruntime_says
 
     start_s = perf_counter()
     with warnings.catch_warnings():

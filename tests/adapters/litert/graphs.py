@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tests.adapters.pytorch.graphs import model, onnxruntime_says
+from tests.adapters.graphs import model, onnxruntime_says
 from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.testing.conformance import infer
 from xbench_adapters.litert.convert import Converted

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from tests.adapters.graphs import model, normal
 from tests.adapters.litert.graphs import agree, close, session
-from tests.adapters.pytorch.graphs import model, normal
 from xbench.errors import UnsupportedNodeError
 from xbench.testing.conformance import infer
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from tests.adapters.graphs import model, normal
 from tests.adapters.litert.graphs import LIMITS, bound
-from tests.adapters.pytorch.graphs import model, normal
 from xbench.adapter import BoundModel, Converts
 from xbench.testing.conformance import infer
 from xbench_adapters.litert import LiteRtAdapter, kept

@@ -12,8 +12,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from onnx import helper
 
+from tests.adapters.graphs import model, normal
 from tests.adapters.litert.graphs import LIMITS, bound, close
-from tests.adapters.pytorch.graphs import model, normal
 from xbench.adapter import BoundModel, Native
 from xbench.errors import ModelError
 from xbench.testing.conformance import infer

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import helper
 
+from tests.adapters.graphs import model, normal, onnxruntime_says
 from tests.adapters.litert.graphs import LIMITS, bound
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
 from xbench.adapter import BoundModel
 from xbench.errors import UsageError
 from xbench.inputs import save_feeds

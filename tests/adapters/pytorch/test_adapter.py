@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
+from tests.adapters.graphs import model, normal
 from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.errors import UsageError
 from xbench_adapters.pytorch import PyTorchAdapter

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal
+from tests.adapters.graphs import model, normal
 from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.errors import UnsupportedNodeError, UsageError
 from xbench_adapters.pytorch import PyTorchAdapter, builder, tensors

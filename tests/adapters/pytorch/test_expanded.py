@@ -10,8 +10,8 @@ import onnx.parser
 import pytest
 import torch
 
-from tests.adapters.pytorch.graphs import normal, onnxruntime_says
-from tests.adapters.pytorch.test_flow import check, parsed, same, tensor
+from tests.adapters.graphs import normal, onnxruntime_says
+from tests.adapters.importers.test_flow import check, parsed, same
 from xbench.graph.evaluate import evaluate
 from xbench.graph.fusions import fuse
 from xbench.graph.plain import Node
@@ -92,7 +92,7 @@ def test_a_function_of_an_older_operator_set() -> None:
     Total (x) => (y) { s = ReduceSum <axes = [1]> (x) y = Squeeze <axes = [1]> (s) }
     """
     x = normal(2, 3)
-    same(import_onnx(own(text))(tensor(x))[0], x.sum(1))
+    same(import_onnx(own(text))(torch.from_numpy(x))[0], x.sum(1))
 
 
 def test_branches_without_values_from_outside_are_exported() -> None:
@@ -127,7 +127,7 @@ def test_loops_are_compiled_as_one_graph_where_their_end_is_known() -> None:
     }
     """
     x = normal(4)
-    module = check(parsed(text), {"x": x})
+    module: torch.fx.GraphModule = check(parsed(text), {"x": x})
     compiled = torch.compile(module, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(torch.from_numpy(x)), module(torch.from_numpy(x)))
     exported = torch.export.export(module, (torch.from_numpy(x),)).module()

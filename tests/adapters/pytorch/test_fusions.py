@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import agree, model, normal, run
+from tests.adapters.graphs import model, normal
+from tests.adapters.pytorch.importer import agree, run
 from xbench_adapters.pytorch import import_onnx
 
 node = helper.make_node

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.adapters.pytorch.graphs import model, normal, run
+from tests.adapters.graphs import model, normal
+from tests.adapters.pytorch.importer import run
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 

@@ -14,9 +14,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import few, model, normal, onnxruntime_says, ran
-from tests.adapters.pytorch.microsoft import node
-from tests.adapters.pytorch.test_quantized import same, small, whole
+from tests.adapters.graphs import model, normal, onnxruntime_says
+from tests.adapters.importers.microsoft import node
+from tests.adapters.importers.quantised import same, small, whole
+from tests.adapters.pytorch.importer import few, ran
 from xbench.errors import UnsupportedNodeError
 from xbench_adapters.pytorch import import_onnx
 
@@ -217,11 +218,11 @@ def quantised(folder: Path, kind: str, *, by_channel: bool) -> Path:
 def agrees(made: onnx.ModelProto) -> None:
     """Assert that a network gives, and exports to, what ONNX Runtime computes."""
     (want,) = onnxruntime_says(made, FEEDS)
-    (have,) = ran(made, *FEEDS.values())
-    np.testing.assert_allclose(have.numpy(), want, atol=2 / 255)
+    (have,) = ran(made, FEEDS)
+    np.testing.assert_allclose(have, want, atol=2 / 255)
     x = torch.from_numpy(FEEDS["x"])
     exported = torch.export.export(import_onnx(made), (x,))
-    torch.testing.assert_close(exported.module()(x)[0], have)
+    torch.testing.assert_close(exported.module()(x)[0], torch.from_numpy(have))
 
 
 @pytest.mark.filterwarnings("ignore")  # the quantiser's own
@@ -252,4 +253,17 @@ def test_lengths_may_be_open(tmp_path: Path) -> None:
     made.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "n0"
     feeds = {"x": normal(3, 3, 10, 8)}
     (want,) = onnxruntime_says(made, feeds)
-    np.testing.assert_allclose(ran(made, *feeds.values())[0].numpy(), want, atol=2 / 255)
+    np.testing.assert_allclose(ran(made, feeds)[0], want, atol=2 / 255)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("apart", [False, True])
+def test_quantising_and_dequantising_are_one_where_nothing_is_kept(kept: bool, apart: bool) -> None:
+    weights = {"s": np.float32(0.25), "t": np.float32(0.5 if apart else 0.25)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "t"], ["y"]),
+    ]
+    outputs = ["q", "y"] if kept else ["y"]
+    fused = import_onnx(model(nodes, {"x": normal(400)}, outputs, weights, 21))
+    assert bool(fused.meta["xbench"]["fused"]) == (not kept and not apart)

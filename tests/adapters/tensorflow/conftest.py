@@ -1,8 +1,8 @@
-"""TensorFlow's threads are the process's, and are set before it computes anything."""
+"""These tests import TensorFlow, and share what every importer's tests use."""
 
 from __future__ import annotations
 
-from xbench.adapter import Limits
-from xbench_adapters.tensorflow import TensorFlowAdapter
+from tests.adapters.importers.choice import choose
+from tests.adapters.tensorflow.importer import IMPORTER
 
-TensorFlowAdapter().prepare(Limits(threads=1))
+choose(IMPORTER.name)

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper
 
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
+from tests.adapters.graphs import model, normal, onnxruntime_says
 from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.errors import UnsupportedNodeError, UsageError
 from xbench.testing.conformance import AdapterConformance, infer

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from tests.adapters.pytorch.graphs import ints, model, normal, onnxruntime_says
-from tests.adapters.tensorflow.told import ran
+from tests.adapters.graphs import ints, model, normal, onnxruntime_says
+from tests.adapters.tensorflow.importer import agree, kinds_of, ran
 from xbench_adapters.tensorflow import import_onnx
 
 node = helper.make_node
@@ -117,3 +117,13 @@ def test_axes_of_length_1_are_never_turned() -> None:
     whole = model(nodes, feeds, ["y"])
     np.testing.assert_array_equal(ran(whole, feeds)[0], np.maximum(feeds["x"].reshape(2, 4), 0))
     assert "Transpose" not in used_types(import_onnx(whole))
+
+
+def test_linear_layers_are_one_product_with_a_bias() -> None:
+    weights = {"w": normal(4, 3, seed=1), "b": normal(3, seed=2)}
+    nodes = [node("MatMul", ["x", "w"], ["p"]), node("Add", ["b", "p"], ["y"])]
+    for shape in ((2, 4), (2, 5, 4), (4,), (1, 2, 3, 4)):
+        module = agree(nodes, {"x": normal(*shape)}, ["y"], weights)
+        kinds = kinds_of(module)
+        assert "MatMul" in kinds
+        assert "BiasAdd" in kinds

@@ -11,8 +11,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import ints, model, normal
-from tests.adapters.tensorflow.graphs import agree, run
+from tests.adapters.graphs import ints, model, normal
+from tests.adapters.tensorflow.importer import agree, run
 from tests.adapters.tensorflow.test_adapter import python
 from xbench_adapters.tensorflow import import_onnx, unfolded
 from xbench_adapters.tensorflow.xla import compile_module

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from onnx import helper
 
-from tests.adapters.pytorch.graphs import model, normal, onnxruntime_says
+from tests.adapters.graphs import model, normal, onnxruntime_says
 from xbench_adapters.tensorflow import import_onnx
 from xbench_adapters.tensorflow.xla import compile_module
 

@@ -2,58 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import nn
 
 from xbench.graph.plain import Array
-
-LEAF = -1
-MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
-MEMBER = 6
-"""What a node asks of a feature, in the numbers that `TreeEnsemble` gives them; -1 is a leaf."""
+from xbench.graph.trees import MEMBER, Trees
 
 _ASKS = (torch.le, torch.lt, torch.ge, torch.gt, torch.eq, torch.ne)
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """The nodes of all trees, leaves included, an entry each.
-
-    Attributes:
-        modes: What a node asks.
-        features: Which feature it asks it of.
-        splits: The number that it compares with.
-        members: The numbers that it looks for, filled with NaN; no columns if none looks.
-        missing: Whether a missing feature (NaN) counts as yes.
-        yes: The node that follows on yes; a leaf follows itself.
-        no: The node that follows on no.
-        roots: The first node of each tree.
-        weights: What a leaf gives to each target.
-        gives: Whether it gives it anything.
-    """
-
-    modes: Array
-    features: Array
-    splits: Array
-    members: Array
-    missing: Array
-    yes: Array
-    no: Array
-    roots: Array
-    weights: Array
-    gives: Array
-
-    def depth(self) -> int | None:
-        """Return how many questions the longest way asks; None if one never ends."""
-        level, steps = self.roots, 0
-        while (asking := level[self.modes[level] != LEAF]).size:
-            level, steps = np.unique(np.concatenate([self.yes[asking], self.no[asking]])), steps + 1
-            if steps > len(self.modes):
-                return None
-        return steps
 
 
 class Forest(nn.Module):
@@ -78,8 +33,7 @@ class Forest(nn.Module):
         self.register_buffer("missing", torch.tensor(trees.missing))
         self.register_buffer("gives", torch.tensor(trees.gives))
         self.register_buffer("base", torch.tensor(base))
-        asked = {int(mode) for mode in trees.modes} - {LEAF}
-        self.asked = tuple(sorted(asked))
+        self.asked = tuple(trees.asked)
         self.tracks = bool(trees.missing.any())
         self.depth = depth
         self.how = how
