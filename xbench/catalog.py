@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from xbench.adapter import Native
 from xbench.building import NATIVE, build
-from xbench.errors import ModelError, UnknownNameError
+from xbench.errors import ModelError, UnknownNameError, UsageError
 from xbench.modelcache import cached, made_here
 from xbench.source import FACTORY, FORMS, Terms, factory, find_source
 
@@ -129,13 +130,10 @@ def resolve(
     known = cards()
     if model in known:
         return _of_card(_usable(known[model]), seed, progress, wake_fd)
-    try:
+    with _looking_at(model):
         source = find_source(model, seed, terms)
         if source is None:
             return Resolved(path=_existing(model, known), name=Path(model).stem, symbols={})
-    except OSError as error:
-        reason = f"{model[:80]} cannot be read: {error.strerror}"
-        raise ModelError(reason, "Check the path") from error
     name = _for_folder(source.name)
     keep = made_here if source.form.from_here else cached
     kept = keep(name, source, progress, wake_fd)
@@ -165,18 +163,28 @@ def export(
         ModelError: If it cannot be built, or ``out`` cannot be written.
     """
     known = cards()
-    if target in known:
-        progress.phase(f"building {target}")
-        card = _usable(known[target])
-        build(factory(card.factory, seed), out, progress, needs=_needs(card))
-        return out
-    source = find_source(target, seed, terms)
-    if source is None:
-        path = _existing(target, known)
-        raise ModelError(f"{path} is no model to be exported", "An ONNX file needs no export")
+    card = _usable(known[target]) if target in known else None
+    with _looking_at(target):
+        source = factory(card.factory, seed) if card else find_source(target, seed, terms)
+        if source is None:
+            path = _existing(target, known)
+            raise ModelError(f"{path} is no model to be exported", "An ONNX file needs no export")
+    if (terms.shapes or terms.inputs) and not source.form.shaped:
+        reason = f"{target} has example inputs of its own, and takes no others"
+        raise UsageError(reason, "Leave out --shape and --inputs")
     progress.phase(f"exporting {target}")
-    build(source, out, progress, from_here=source.form.from_here)
+    needs = _needs(card) if card else ()
+    build(source, out, progress, needs=needs, from_here=not card and source.form.from_here)
     return out
+
+
+@contextmanager
+def _looking_at(model: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{model[:80]} cannot be read: {error.strerror}"
+        raise ModelError(reason, "Check the path") from error
 
 
 def _of_card(card: ModelCard, seed: int, progress: Progress, wake_fd: int | None) -> Resolved:

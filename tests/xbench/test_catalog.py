@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xbench.catalog import cards, export, resolve
-from xbench.errors import InterruptedRunError, ModelError, UnknownNameError, XbenchError
+from xbench.errors import InterruptedRunError, ModelError, UnknownNameError, UsageError, XbenchError
 from xbench.modelcache import IN_USE_S, MOST_KEPT, cache_folder, key
 from xbench.progress import Silent
 from xbench.source import Terms, factory
@@ -280,6 +280,10 @@ def test_an_export_that_cannot_be_written_says_so(plugin: Path, tmp_path: Path) 
         export("tiny", tmp_path / "no" / "such" / "m.onnx", Silent())
     with pytest.raises(ModelError, match="is a folder"):
         export("tiny", tmp_path, Silent())
+    with pytest.raises(ModelError, match="cannot be read: File name too long"):
+        export("n" * 5000, tmp_path / "m.onnx", Silent())
+    with pytest.raises(UsageError, match="takes no others"):
+        export("tiny", tmp_path / "m.onnx", Silent(), terms=Terms(shapes={"input": (3, 4)}))
     with pytest.raises(UnknownNameError, match="Did you mean 'tiny'"):
         export("tinny", tmp_path / "m.onnx", Silent())
 

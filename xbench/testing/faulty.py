@@ -76,7 +76,7 @@ class FaultyAdapter:
         self._reach("prepare")
         return "1"
 
-    def convert(self, model: BoundModel, limits: Limits, precision: str) -> None:  # noqa: ARG002
+    def convert(self, model: BoundModel, limits: Limits, precision: str) -> None:  # noqa: ARG002 -- the protocol has them
         """Do nothing, or break."""
         self._reach("convert")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xbench.building import INSTALL_IT
 from xbench.errors import ModelError
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def load_native(native: Native) -> nn.Module:
         from xbench_models.pytorch.source import load_pickle
         from xbench_models.pytorch.traced import load_program
     except ImportError as error:
-        fix = "Install what makes models with: pip install 'xbench[models]'"
-        raise ModelError(f"{native.target} cannot be loaded: {error}", fix) from error
+        raise ModelError(f"{native.target} cannot be loaded: {error}", INSTALL_IT) from error
     if native.form == "factory":
         module = make(native.target, native.seed).module
     elif native.form == "pt2":

@@ -129,7 +129,7 @@ class _Spelled(nn.Module):
             return module(**inputs)
 
         parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
-        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # any function has one
         self.forward = forward
 
 

@@ -42,7 +42,7 @@ def mixed() -> Any:
 
 def loosens() -> Any:
     torch.set_float32_matmul_precision("medium")
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined] # torch does not declare it
     torch.set_num_threads(2)
     return mixed()
 

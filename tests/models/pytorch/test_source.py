@@ -371,7 +371,7 @@ def test_weights_alone_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_torchscript_is_refused_whether_trusted_or_not(tmp_path: Path) -> None:
-    scripted = torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2))  # type: ignore[no-untyped-call]
+    scripted = torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2))  # type: ignore[no-untyped-call] # torch types little of it
     torch.jit.save(scripted, tmp_path / "m.pt")
     for trusted in (False, True):
         with pytest.raises(ModelError, match="TorchScript") as raised:

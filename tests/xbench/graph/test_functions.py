@@ -89,7 +89,7 @@ def test_an_operator_that_onnx_defines_as_a_function_is_written_out_if_it_cannot
 ):
     text = "g (float[2, 3] x) => (float[2, 3] y) { y = HardSwish(x) }"
     assert operators(evaluate(parsed(text))) == ["HardSwish"]
-    graph = evaluate(parsed(text), handles=without("HardSwish"))  # type: ignore[arg-type]
+    graph = evaluate(parsed(text), handles=without("HardSwish"))  # type: ignore[arg-type] # a stand-in
     assert operators(graph) == ["HardSigmoid", "Mul"]
     assert graph.nodes[0].attributes["alpha"] == pytest.approx(1 / 6)
     assert graph.value(graph.results[0]).static == (2, 3)
@@ -97,7 +97,7 @@ def test_an_operator_that_onnx_defines_as_a_function_is_written_out_if_it_cannot
 
 def test_a_function_that_depends_on_its_inputs_is_made_for_them() -> None:
     text = "g (float[2, 3] x, float[3] s) => (float[2, 3] y) { y = LayerNormalization(x, s) }"
-    graph = evaluate(parsed(text), handles=without("LayerNormalization"))  # type: ignore[arg-type]
+    graph = evaluate(parsed(text), handles=without("LayerNormalization"))  # type: ignore[arg-type] # a stand-in
     assert "LayerNormalization" not in operators(graph)
     assert graph.value(graph.results[0]).static == (2, 3)
 

@@ -60,7 +60,7 @@ class SimulatedTree:
     zones: list[SimulatedZone] = field(default_factory=list)
 
     def add(self, folder: str, name: str, **faults: float) -> SimulatedZone:
-        zone = SimulatedZone(self.root / folder, name, **faults)  # type: ignore[arg-type]
+        zone = SimulatedZone(self.root / folder, name, **faults)  # type: ignore[arg-type] # by name
         self.zones.append(zone)
         return zone
 

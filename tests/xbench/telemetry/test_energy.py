@@ -178,19 +178,19 @@ def test_nothing_runs_where_there_is_no_meter() -> None:
 
 def test_the_document_is_plain_data() -> None:
     """The headline's fields stand on top, all figures below."""
-    told = json.loads(json.dumps(measure_energy([ABSENT], len).to_json()))  # type: ignore[arg-type]
+    told = json.loads(json.dumps(measure_energy([ABSENT], len).to_json()))  # type: ignore[arg-type] # a stand-in
 
     assert told["label"] == "unavailable:there is none"
     assert told["per_inference_j"] is None
     assert [figure["meter"] for figure in told["figures"]] == ["none"]
-    assert measure_energy([], len).to_json() == {"figures": []}  # type: ignore[arg-type]
+    assert measure_energy([], len).to_json() == {"figures": []}  # type: ignore[arg-type] # a stand-in
 
 
 @pytest.mark.parametrize("options", [{"trials": 1}, {"window_s": 0.0}, {"window_s": -1.0}])
 def test_what_cannot_be_measured_is_refused(options: dict[str, float]) -> None:
     """One trial tells no spread, and a window has a length."""
     with pytest.raises(UsageError, match="two trials or more"):
-        measure_energy([ABSENT], lambda seconds: 1, **options)  # type: ignore[arg-type]
+        measure_energy([ABSENT], lambda seconds: 1, **options)  # type: ignore[arg-type] # a stand-in
 
 
 def test_readings_are_rare_between_the_ticks_that_count() -> None:

@@ -39,7 +39,7 @@ def measured(
     model = Model(passage, draw, lambda: sum(zone.spent_j for zone in zones))
     model.latency_s = options.pop("latency_s", 0.02)
     found = rapl_meters(tree.root)
-    return measure_energy(found, model.run_for, passage=passage, **options), model  # type: ignore[arg-type]
+    return measure_energy(found, model.run_for, passage=passage, **options), model  # type: ignore[arg-type] # of any kind
 
 
 @pytest.mark.parametrize("window_s", [2.0, 7.0, 60.0])
