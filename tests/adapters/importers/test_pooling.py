@@ -137,6 +137,9 @@ def test_unpooling_to_another_shape_is_refused() -> None:
 def test_poolings(data: st.DataObject, axes: int, operator: str, ceil: bool) -> None:
     attributes = data.draw(any_windows(axes))
     assume(not (ceil and attributes["auto_pad"] != "NOTSET"))
+    pairs = zip(attributes["strides"], attributes["kernel_shape"], strict=True)
+    gaps = any(stride > width for stride, width in pairs)
+    assume(not (gaps and attributes["auto_pad"].startswith("SAME")))  # runtimes differ: refused
     attributes["ceil_mode"] = int(ceil)
     if operator == "AveragePool":
         attributes["count_include_pad"] = data.draw(st.integers(0, 1))
