@@ -10,12 +10,12 @@ import torch
 import torch.fx
 from torch.nn import functional
 
+from xbench.graph.geometry.resizing import Rule
 from xbench_adapters.pytorch.lower.shared.moved import is_text, moves
 from xbench_adapters.pytorch.lower.shared.sampling import (
     NEAREST,
     SOURCES,
     Axis,
-    Rule,
     axes_of,
     neighbours,
     outside,

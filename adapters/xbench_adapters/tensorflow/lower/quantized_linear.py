@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from xbench.graph.demands import rows_only
 from xbench.graph.geometry.windows import settled
 from xbench_adapters.tensorflow.builder import Last
 from xbench_adapters.tensorflow.lower.convolution import convolved, kernel_of
@@ -61,7 +62,7 @@ def matmul_integer(node: Node, to: Builder) -> Any:
     """Return a product of whole numbers in 32 bits, each less its zero point."""
     _bytes(to, *node.inputs[:2])
     b, b_zero = factor(to, node.inputs[1], node.input(3))
-    _rows_only(node, to, 0, node.input(2))
+    rows_only(node, to, 0, node.input(2))
     return to_int32(product(to.value(node.inputs[0]), b, offset(to, node.input(2)), b_zero))
 
 
@@ -70,7 +71,7 @@ def qlinear_matmul(node: Node, to: Builder) -> Any:
     """Return a product of quantised matrices, quantised."""
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.inputs
     _bytes(to, a, b)
-    _rows_only(node, to, 0, a_scale, a_zero, y_scale, y_zero)
+    rows_only(node, to, 0, a_scale, a_zero, y_scale, y_zero)
     right, b_offset = factor(to, b, b_zero)
     ratio = _ratio(to, matmul_ratio, a_scale, b_scale, y_scale)
     whole = product(to.value(a), right, offset(to, a_zero), b_offset)
@@ -184,15 +185,3 @@ def _bytes(to: Builder, *names: str) -> None:
         dtype = to.graph.value(name).dtype
         if dtype is None or dtype.name not in _BYTES:
             to.refuse("factors that are not whole numbers of 8 bits")
-
-
-def _rows_only(node: Node, to: Builder, place: int, *names: str) -> None:
-    """Refuse vectors that can be no numbers by row: by column they would not leave the sum."""
-    shape = to.graph.value(node.inputs[place]).shape
-    rows = shape[-2] if shape is not None and len(shape) > 1 else None
-    for name in names:
-        known = to.graph.value(name).static if name else None
-        if known is None or np.prod(known) == 1 or len(known) != 1 or not isinstance(rows, int):
-            continue
-        if known[0] != rows:
-            to.refuse(f"{known[0]} scales or zero points for {rows} rows")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from xbench.graph.geometry.resizing import Rule
 from xbench_adapters.tensorflow.builder import Last
 from xbench_adapters.tensorflow.lower.resized import Limits, fits, native, worked_out
 from xbench_adapters.tensorflow.lower.sample_tables import NEAREST
-from xbench_adapters.tensorflow.lower.sampling import SOURCES, Axis, Rule, axes_of, both, check
+from xbench_adapters.tensorflow.lower.sampling import SOURCES, Axis, axes_of, both, check
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import tf_dtype
 

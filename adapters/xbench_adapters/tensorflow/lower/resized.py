@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from xbench.graph.geometry.resizing import Rule
 from xbench_adapters.tensorflow.lower.sample_tables import (
     neighbours,
     outside,
@@ -15,7 +16,7 @@ from xbench_adapters.tensorflow.lower.sample_tables import (
     tabled,
     weights,
 )
-from xbench_adapters.tensorflow.lower.sampling import Axis, Rule, both
+from xbench_adapters.tensorflow.lower.sampling import Axis, both
 
 Limits = tuple[int, int] | None
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from xbench_adapters.tensorflow.lower.sampling import Axis, Rule, choose, real, sources
+from xbench.graph.geometry.resizing import Rule
+from xbench_adapters.tensorflow.lower.sampling import Axis, choose, real, sources
 
 NEAREST: dict[str, Callable[[Any, Axis], Any]] = {
     "round_prefer_floor": lambda at, _: tf.math.ceil(at - 0.5),
