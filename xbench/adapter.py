@@ -95,13 +95,15 @@ class Limits:
         threads: Threads for one inference; adapters give this to their framework explicitly.
         cpus: The CPUs that the worker may run on.
         memory_bytes: The cap on the worker's address space, or None.
-        device: ``cpu`` or ``cuda:0``.
+        device: ``cpu``, or a GPU as the driver counts them: ``cuda:0``.
+        uuid: That GPU's UUID. The worker sees no other, so that its framework counts it as 0.
     """
 
     threads: int
     cpus: tuple[int, ...] = ()
     memory_bytes: int | None = None
     device: str = "cpu"
+    uuid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,36 @@ class Session(Protocol):
         """Give everything back."""
 
 
+BOUNDARIES = ("host", "device", "compute")
+"""Where a timed run begins and ends; see `Resident.at`."""
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """What a session on an accelerator may have besides: runs that leave the data there.
+
+    It starts at ``host``. A session without this knows no other boundary.
+    """
+
+    def at(self, boundary: str) -> None:
+        """Have the next runs begin and end there; called when none is under way.
+
+        ``host``: NumPy arrays in, NumPy arrays out, as everywhere. ``device``: the bound inputs
+        lie on the device already, and the outputs stay there; `Session.outputs` still returns them,
+        outside the timed region. ``compute``: as ``device``, and the device's own events are
+        recorded before and after the run.
+
+        Raises:
+            UsageError: If it cannot, as where outputs have no fixed shape.
+        """
+
+    def device_ns(self) -> int:
+        """Return the nanoseconds between the events of the last run at ``compute``.
+
+        Asked for after `Session.synchronize`.
+        """
+
+
 @runtime_checkable
 class Adapter(Protocol):
     """A framework behind a backend name. Created with the variant that was asked for.
@@ -217,6 +249,10 @@ class Adapter(Protocol):
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> Session:
         """Return a session that runs ``model`` within ``limits`` at ``precision``.
+
+        At ``fp16``, ``bf16`` and ``int8`` the file itself has that arithmetic already, see
+        `xbench.graph.precision`; but for a variant that is in ``precisions``, which is given the
+        model as it was and narrows it by its own means.
 
         Raises:
             UnsupportedNodeError: If a node of the model cannot be run.
