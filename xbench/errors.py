@@ -10,6 +10,7 @@
     │   └── UnsupportedNodeError    a node that a backend cannot run
     ├── BackendUnavailableError     the framework behind a backend cannot run here
     ├── DeviceMemoryError           a GPU has too little memory left
+    ├── MeterError                  a meter or a driver does not tell, or not the truth
     ├── WorkerError                 a worker did not do its job
     │   ├── WorkerCrashedError      it ended by itself, or by a signal
     │   ├── WorkerTimeoutError      it did not answer in time
@@ -87,6 +88,10 @@ class BackendUnavailableError(XbenchError):
 
 class DeviceMemoryError(XbenchError):
     """A GPU has too little memory left."""
+
+
+class MeterError(XbenchError):
+    """A meter or a driver cannot be read, or what it says cannot be true."""
 
 
 class WorkerError(XbenchError):

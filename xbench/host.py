@@ -18,6 +18,7 @@ from typing import Any
 from xbench import __version__, cgroup
 from xbench.cgroup import read_text
 from xbench.device import cpu_info, list_devices
+from xbench.device import turbo as cpu_turbo
 
 SYSTEM = Path("/sys/devices/system")
 
@@ -95,11 +96,7 @@ def governor() -> str | None:
 @reading("no driver tells whether the CPU may exceed its base frequency")
 def turbo() -> bool | None:
     """Return whether the CPU may run above its base frequency."""
-    boost = read_text(SYSTEM / "cpu/cpufreq/boost")
-    no_turbo = read_text(SYSTEM / "cpu/intel_pstate/no_turbo")
-    if no_turbo in {"0", "1"}:
-        return no_turbo == "0"
-    return boost == "1" if boost in {"0", "1"} else None
+    return cpu_turbo()
 
 
 @reading("the kernel does not tell")

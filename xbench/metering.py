@@ -91,9 +91,8 @@ def energy_of(crew: Crew, cell: Cell, interrupts: Interrupts) -> Mapping[str, An
         Failed: If the worker did not get through it.
         InterruptedRunError: If the user asked to stop.
     """
-    own = environment(cell.limits)
-    own.pop("CUDA_VISIBLE_DEVICES", None)  # cuda:0 is the driver's first, whatever that says
-    meters = meters_for(cell.limits.device, own, crew.processes, ROOT)
+    limits = cell.limits
+    meters = meters_for(limits.uuid or limits.device, environment(limits), crew.processes, ROOT)
     if any(isinstance(meter, Meter) for meter in meters):
         crew.tell(f"measuring energy of {cell.label}")
     passage = InterruptiblePassage(interrupts)

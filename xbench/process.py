@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 from xbench.adapter import Limits
-from xbench.device import oom_kills
+from xbench.device import CPU, kind_of, oom_kills
 from xbench.errors import (
     InterruptedRunError,
     WorkerCrashedError,
@@ -215,9 +215,15 @@ class WorkerProcess:
 
 
 def environment(limits: Limits) -> dict[str, str]:
-    """Return the environment of a worker: the parent's, thread pools capped and GPUs in order."""
+    """Return the environment of a worker: the parent's, thread pools capped, one GPU or none.
+
+    A worker on the CPU sees no GPU: a framework that finds one takes memory of it, or computes on
+    it unasked. One on a GPU sees that by its UUID, which means the same in every process.
+    """
     caps = dict.fromkeys(THREAD_VARIABLES, str(limits.threads))
-    return {**os.environ, **caps, **FIXED}
+    seen = limits.uuid or ("" if kind_of(limits.device) == CPU else None)
+    gpus = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    return {**os.environ, **caps, **FIXED, **gpus}
 
 
 @contextmanager

@@ -17,11 +17,13 @@ import typer
 from xbench import __version__
 from xbench.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from xbench.cli.compare import compare
+from xbench.cli.devices import EXAMPLES as DEVICES_EXAMPLES
+from xbench.cli.devices import devices
 from xbench.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from xbench.cli.export import export
 from xbench.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from xbench.cli.inspect import inspect
-from xbench.cli.listing import backends, devices, models
+from xbench.cli.listing import backends, models
 from xbench.cli.selftest import selftest
 from xbench.errors import InterruptedRunError, XbenchError
 
@@ -47,8 +49,10 @@ app = typer.Typer(
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=EXPORT_EXAMPLES)(export)
-for command in (selftest, backends, devices, models):
-    app.command()(command)
+app.command()(selftest)
+app.command()(backends)
+app.command(epilog=DEVICES_EXAMPLES)(devices)
+app.command()(models)
 
 
 def _show_version(asked: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from xbench.errors import XbenchError
+from xbench.errors import MeterError as MeterError  # raised by every meter
 
 
 class Scope(StrEnum):
@@ -26,10 +26,6 @@ class Kind(StrEnum):
     COUNTER = "counter"  # the hardware adds up joules
     POWER = "sampled"  # it tells watts, which are read often and added up here
     CONSTANT = "declared"  # nothing is read: the watts were given by somebody
-
-
-class MeterError(XbenchError):
-    """A meter cannot be read, or what it says cannot be true."""
 
 
 def nothing() -> None:

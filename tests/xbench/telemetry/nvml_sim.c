@@ -10,7 +10,8 @@
 
 typedef unsigned long long u64;
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7 };
-enum { GPUS = 4, PARTS = 7, PROCESSES = 8, SECOND = 1000, FAULTS = 16, INSTANT = 186 };
+enum { GPUS = 4, PARTS = 7, PROCESSES = 8, SECOND = 1000, FAULTS = 16, INSTANT = 186, HELD = 8,
+       POLICIES = 12 };
 
 typedef struct {
     char uuid[96], name[64];
@@ -22,6 +23,10 @@ typedef struct {
     int frozen, split, processes;
     unsigned busy, pids[PROCESSES];
     u64 process_bytes[PROCESSES], used_bytes, reserved_bytes;
+    unsigned memory_reads, sm_mhz, mem_mhz, celsius;
+    u64 reasons;                                 /* bits: why its clock is not higher */
+    struct { unsigned field; u64 ns; } held[HELD];            /* counters that its driver has */
+    struct { int known; u64 ns; } violations[POLICIES];       /* the older ones */
     struct { char function[64]; int code; } faults[FAULTS];
 } Gpu;
 typedef struct { int gpu, part; char uuid[96]; } Handle;
@@ -56,8 +61,28 @@ void sim_memory(int i, u64 used, u64 reserved) {
     gpus[i].reserved_bytes = reserved;
 }
 void sim_process(int i, unsigned pid, u64 bytes) {
-    gpus[i].pids[gpus[i].processes] = pid;
-    gpus[i].process_bytes[gpus[i].processes++] = bytes;
+    int k = 0;
+    while (k < gpus[i].processes && gpus[i].pids[k] != pid) k++;
+    gpus[i].pids[k] = pid;
+    gpus[i].process_bytes[k] = bytes;
+    if (k == gpus[i].processes) gpus[i].processes++;
+}
+unsigned sim_memory_reads(int i) { return gpus[i].memory_reads; }
+void sim_clocks(int i, unsigned sm_mhz, unsigned mem_mhz, unsigned celsius) {
+    gpus[i].sm_mhz = sm_mhz;
+    gpus[i].mem_mhz = mem_mhz;
+    gpus[i].celsius = celsius;
+}
+void sim_reasons(int i, u64 bits) { gpus[i].reasons = bits; }
+void sim_held(int i, unsigned field, u64 ns) {
+    int k = 0;
+    while (gpus[i].held[k].field && gpus[i].held[k].field != field) k++;
+    gpus[i].held[k].field = field;
+    gpus[i].held[k].ns = ns;
+}
+void sim_violation(int i, int policy, u64 ns) {
+    gpus[i].violations[policy].known = 1;
+    gpus[i].violations[policy].ns = ns;
 }
 void sim_mig(int i, int part, const char *uuid) {
     gpus[i].split = 1;
@@ -159,6 +184,38 @@ int nvmlDeviceGetEnforcedPowerLimit(Handle *h, unsigned *milliwatts) {
     *milliwatts = 700000;
     return OK;
 }
+/* what `xbench devices` asks besides */
+int nvmlSystemGetCudaDriverVersion(int *version) { *version = 13000; return ready ? OK : UNINITIALIZED; }
+int nvmlDeviceGetCudaComputeCapability(Handle *h, int *major, int *minor) {
+    CHECK(h);
+    *major = 9, *minor = 0;
+    return OK;
+}
+int nvmlDeviceGetMaxClockInfo(Handle *h, int kind, unsigned *mhz) {
+    CHECK(h);
+    *mhz = kind == 2 ? 2619 : 1980; /* NVML_CLOCK_MEM */
+    return OK;
+}
+int nvmlDeviceGetPowerManagementDefaultLimit(Handle *h, unsigned *milliwatts) {
+    CHECK(h);
+    *milliwatts = 650000;
+    return OK;
+}
+int nvmlDeviceGetPowerManagementLimitConstraints(Handle *h, unsigned *least, unsigned *most) {
+    CHECK(h);
+    *least = 200000, *most = 700000;
+    return OK;
+}
+int nvmlDeviceGetPersistenceMode(Handle *h, unsigned *on) {
+    CHECK(h);
+    *on = 1;
+    return OK;
+}
+int nvmlDeviceGetEccMode(Handle *h, unsigned *now, unsigned *pending) {
+    CHECK(h);
+    *now = 0, *pending = 1;
+    return OK;
+}
 typedef struct {
     unsigned field, scope;
     long long timestamp, latency;
@@ -167,12 +224,51 @@ typedef struct {
 } Field;
 int nvmlDeviceGetFieldValues(Handle *h, int n, Field *fields) {
     CHECK(h);
+    Gpu *g = &gpus[h->gpu];
     for (int k = 0; k < n; k++) {
-        fields[k].code = fields[k].field == INSTANT && h->part < 0 ? fault(h, "INSTANT")
-                                                                   : NOT_SUPPORTED;
-        fields[k].type = 1;
-        fields[k].value.u = (unsigned)(1000 * gpus[h->gpu].told_w);
+        fields[k].code = NOT_SUPPORTED;
+        if (h->part >= 0) continue;
+        if (fields[k].field == INSTANT) {
+            fields[k].code = fault(h, "INSTANT");
+            fields[k].type = 1;
+            fields[k].value.u = (unsigned)(1000 * g->told_w);
+        }
+        for (int j = 0; j < HELD && g->held[j].field; j++)
+            if (g->held[j].field == fields[k].field) {
+                fields[k].code = OK;
+                fields[k].type = 3;
+                fields[k].value.ull = g->held[j].ns;
+            }
     }
+    return OK;
+}
+typedef struct { u64 reference_us, ns; } Violation;
+int nvmlDeviceGetViolationStatus(Handle *h, int policy, Violation *time) {
+    CHECK(h);
+    WHOLE(h);
+    if (!gpus[h->gpu].violations[policy].known) return NOT_SUPPORTED;
+    *time = (Violation){0, gpus[h->gpu].violations[policy].ns};
+    return OK;
+}
+int nvmlDeviceGetClockInfo(Handle *h, int kind, unsigned *mhz) {
+    CHECK(h);
+    *mhz = kind == 2 ? gpus[h->gpu].mem_mhz : gpus[h->gpu].sm_mhz;
+    return OK;
+}
+int nvmlDeviceGetTemperature(Handle *h, int sensor, unsigned *celsius) {
+    CHECK(h);
+    if (sensor) return INVALID;
+    *celsius = gpus[h->gpu].celsius;
+    return OK;
+}
+int nvmlDeviceGetCurrentClocksEventReasons(Handle *h, u64 *bits) {
+    CHECK(h);
+    *bits = gpus[h->gpu].reasons;
+    return OK;
+}
+int nvmlDeviceGetCurrentClocksThrottleReasons(Handle *h, u64 *bits) {
+    CHECK(h);
+    *bits = gpus[h->gpu].reasons;
     return OK;
 }
 typedef struct { unsigned gpu, memory; } Utilization;
@@ -186,12 +282,14 @@ typedef struct { unsigned version; u64 total, reserved, free, used; } Memory2;
 enum { ALL = 80 };
 int nvmlDeviceGetMemoryInfo(Handle *h, Memory *m) {
     CHECK(h);
+    gpus[h->gpu].memory_reads++;
     u64 used = gpus[h->gpu].used_bytes + gpus[h->gpu].reserved_bytes;
     *m = (Memory){(u64)ALL << 30, ((u64)ALL << 30) - used, used};
     return OK;
 }
 int nvmlDeviceGetMemoryInfo_v2(Handle *h, Memory2 *m) {
     CHECK(h);
+    gpus[h->gpu].memory_reads++;
     m->total = (u64)ALL << 30;
     m->used = gpus[h->gpu].used_bytes;
     m->reserved = gpus[h->gpu].reserved_bytes;

@@ -51,6 +51,10 @@ class SimulatedNvml:
     def advance(self, seconds: float) -> None:
         self.set("advance", seconds)
 
+    def memory_reads(self, index: int = 0) -> int:
+        """Return how often the memory in use was asked for."""
+        return int(self.library.sim_memory_reads(index))
+
     def spent_j(self, index: int = 0) -> float:
         return float(self.library.sim_spent_j(index))
 

@@ -1,10 +1,11 @@
-"""Workers get CPUs that they may have, one a core, and devices are told as they are."""
+"""Workers get CPUs that they may have, one a core, and the processor is told as it is."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xbench.device import (
-    CPU_FOLDER,
     allowed_cpus,
+    cpu_device,
     cpu_model,
     default_threads,
     limits_for,
     list_devices,
     oom_kills,
-    parse_device,
     physical_cores,
     spread_over_cores,
 )
-from xbench.errors import UnknownNameError, UsageError
+from xbench.device.cpu import FOLDER
+from xbench.errors import UsageError
 
 
 def test_no_more_cpus_are_allowed_than_the_kernel_grants() -> None:
@@ -82,16 +83,65 @@ def test_the_cpu_is_a_device_with_what_decides_its_speed() -> None:
     assert cpu.details["cores"] == physical_cores()
     assert cpu.details["online_cpus"] == os.cpu_count()
     assert cpu.details["instruction_sets"]
-    assert 0 not in cpu.details.values(), "what is absent is None"
+    absent = [name for name, value in cpu.details.items() if value == 0 and value is not False]
+    assert not absent, "what is absent is None"
+    assert cpu.details["affinity"] == sorted(os.sched_getaffinity(0))
+    assert cpu.uuid is None
 
 
 @pytest.mark.skipif(
-    not (CPU_FOLDER / "cpu0/cache").exists(), reason="the kernel tells of no caches here"
+    not (FOLDER / "cpu0/cache").exists(), reason="the kernel tells of no caches here"
 )
 def test_caches_are_told_in_bytes() -> None:
     caches = list_devices()[0].details["caches_bytes"]
     assert caches["L1d"] >= 4096
     assert all(size % 1024 == 0 for size in caches.values())
+
+
+POLICY = {
+    "cpu0/cpufreq/scaling_governor": "schedutil\n",
+    "cpu0/cpufreq/scaling_driver": "intel_pstate\n",
+    "cpu0/cpufreq/cpuinfo_min_freq": "800000\n",
+    "cpu0/cpufreq/cpuinfo_max_freq": "3500000\n",
+    "cpu0/cpufreq/scaling_min_freq": "800000\n",
+    "cpu0/cpufreq/scaling_max_freq": "2000000\n",
+    "cpu0/cpufreq/base_frequency": "2100000\n",
+    "intel_pstate/no_turbo": "1\n",
+}
+
+
+def tree(folder: Path, files: dict[str, str]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def test_the_frequency_policy_is_the_kernels(tmp_path: Path) -> None:
+    """What the hardware can, what the policy lets it, and whether turbo is on."""
+    details = cpu_device(tree(tmp_path, POLICY)).details
+
+    assert details["governor"] == "schedutil"
+    assert details["frequency_driver"] == "intel_pstate"
+    assert (details["min_khz"], details["max_khz"]) == (800_000, 3_500_000)
+    assert (details["lowest_khz"], details["highest_khz"]) == (800_000, 2_000_000)
+    assert details["base_khz"] == 2_100_000
+    assert details["turbo"] is False
+
+
+def test_amds_files_tell_base_and_turbo(tmp_path: Path) -> None:
+    """The base is in megahertz there, and boost is on where turbo is."""
+    files = {"cpu0/acpi_cppc/nominal_freq": "2450\n", "cpufreq/boost": "1\n"}
+    details = cpu_device(tree(tmp_path, files)).details
+    assert (details["base_khz"], details["turbo"]) == (2_450_000, True)
+
+
+def test_a_policy_that_is_not_told_is_none(tmp_path: Path) -> None:
+    """As in most virtual machines: None, never 0 and never a guess."""
+    details = cpu_device(tmp_path).details
+    for name in ("governor", "min_khz", "max_khz", "base_khz", "turbo", "caches_bytes"):
+        assert details[name] is None
 
 
 @pytest.mark.parametrize(
@@ -103,33 +153,6 @@ def test_caches_are_told_in_bytes() -> None:
 )
 def test_a_cpu_is_named_as_well_as_the_kernel_can(info: dict[str, str], model: str) -> None:
     assert cpu_model(info) == model
-
-
-def test_gpus_are_listed_or_there_is_a_reason() -> None:
-    gpus = list_devices()[1:]
-    assert gpus
-    for gpu in gpus:
-        assert gpu.name.startswith("cuda")
-        assert (gpu.model is None) == (gpu.reason is not None)
-
-
-def test_devices_are_found_by_name() -> None:
-    assert parse_device("cpu") == "cpu"
-    usable = [device.name for device in list_devices() if device.reason is None]
-    for name in usable:
-        assert parse_device(name.upper()) == name
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'cpu'.*`xbench devices`"):
-        parse_device("cqu")
-    with pytest.raises(UsageError, match="`xbench devices`"):
-        parse_device("cuda:99")
-
-
-@pytest.mark.skipif(
-    any(device.name == "cuda:0" for device in list_devices()), reason="there is a GPU here"
-)
-def test_a_gpu_that_is_not_there_is_refused_with_the_reason() -> None:
-    with pytest.raises(UsageError, match="cuda:0 cannot be used here: there is no NVIDIA driver"):
-        limits_for(1, "cuda")
 
 
 def test_the_count_of_kills_for_memory_only_grows() -> None:
