@@ -2,6 +2,10 @@
 
 Left alone it computes in bfloat16 wherever the CPU can, and imports a module that reports
 its use over the network; neither happens here.
+
+What a file's types ask for it takes for a hint only: where the CPU has no instructions for them, a
+file of float16 or bfloat16 is computed in float32, and quantised products may be left in it. So
+each node of the executed graph is asked what it was compiled to.
 """
 
 from __future__ import annotations
@@ -13,8 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from xbench.adapter import Array, Availability, BoundModel, Facts, Fallback, Limits
-from xbench.authoring import installed, require, unsupported
-from xbench.errors import BackendUnavailableError, UnsupportedNodeError
+from xbench.authoring import chosen, installed, require, unsupported
+from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError
 
 FIX = "Install it with: pip install 'xbench[openvino]'"
 DEVICE = "CPU"
@@ -22,6 +26,7 @@ TELEMETRY = "openvino_telemetry"
 NAMED_NODES = 8
 
 RECORDED = (
+    "INFERENCE_PRECISION_HINT",
     "PERFORMANCE_HINT",
     "EXECUTION_MODE_HINT",
     "NUM_STREAMS",
@@ -30,9 +35,22 @@ RECORDED = (
     "CPU_DENORMALS_OPTIMIZATION",
 )
 
-PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
-LOWEST_FIRST = ("bf16", "f16")
-# Nodes of the executed graph that compute nothing: their precision is that of what passes.
+# The hint for each precision, and what the CPU has to name among its capabilities to hold it.
+# Quantised products are in the graph; what is between them stays float32, as the file says.
+HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}
+CAPABILITIES = {"fp16": "FP16", "bf16": "BF16"}
+
+PRECISIONS = {"i8": "int8", "u8": "int8", "bf16": "bf16", "f16": "fp16", "f32": "fp32"}
+NARROWEST_FIRST = ("int8", "bf16", "fp16", "fp32")
+NARROW_FLOATS = {"bf16", "fp16"}
+# Nodes of the executed graph that multiply and add, by what it calls them.
+PRODUCTS = {
+    *("Convolution", "Deconvolution", "GroupConvolution", "DeformableConvolution"),
+    *("MatMul", "FullyConnected", "GatherMatmul", "LLMMLP", "QKVProjection"),
+    *("RNNCell", "RNNSeq", "AUGRUCell", "AUGRUSeq"),
+    *("MHA", "ScaledDotProductAttention", "PagedAttention"),
+}
+# Those that compute nothing: their precision is that of what passes.
 NO_ARITHMETIC = {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "Convert"}
 
 # What it says of operators: it lacks them (``Foo-17, some.domain.Bar``), it cannot convert
@@ -47,11 +65,15 @@ class OpenVinoAdapter:
     """Runs ``.onnx`` files; the harness, not the adapter, owns the clock."""
 
     name: ClassVar[str] = "openvino"
-    variants: ClassVar[Mapping[str, str]] = {"": "CPU, latency mode, one stream"}
+    variants: ClassVar[Mapping[str, str]] = {
+        "": "CPU, latency mode, one stream",
+        "bf16": "the same, hinted to compute the float32 model in bfloat16, as is its default",
+    }
+    precisions: ClassVar[Mapping[str, str]] = {"bf16": "bf16"}
     kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
-        self._variant = variant
+        self._variant = chosen(self.name, self.variants, variant)
 
     def available(self) -> Availability:
         """Return whether its distribution is installed."""
@@ -72,15 +94,23 @@ class OpenVinoAdapter:
         return str(openvino.__version__).split("-")[0]
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> OpenVinoSession:
-        """Return a session of one infer request, its shapes fixed before compiling."""
+        """Return a session of one infer request, its shapes fixed before compiling.
+
+        Raises:
+            UnsupportedNodeError: If OpenVINO has no rule or no kernel for a node.
+            UsageError: If the device or the precision cannot be held.
+        """
         import openvino
 
-        require(limits, precision, backend=self.name)
+        own = self.precisions.get(self._variant)
+        held = (own,) if own else tuple(HINTS)
+        require(limits, precision, backend=self.name, precisions=held)
         core = openvino.Core()
+        hint = _hint(core, precision, must=own is not None)
         try:
             graph = core.read_model(model.path)
             graph.reshape(_shapes(graph, model))
-            compiled = core.compile_model(graph, DEVICE, _options(limits))
+            compiled = core.compile_model(graph, DEVICE, _options(limits, hint))
         except RuntimeError as error:
             if typed := refusal(str(error), model.path):
                 raise typed from error
@@ -141,15 +171,22 @@ class OpenVinoSession:
 
 
 def effective_precision(compiled: Any) -> str | None:
-    """Return the lowest floating-point precision that a node of the executed graph computes in.
+    """Return what the products of the executed graph compute in, such as ``fp32`` or ``int8+fp32``.
 
-    The hint alone is a wish: each node of the executed graph says what it was compiled to.
+    Of a graph without products it is that of its other arithmetic; and where these are float32
+    beside narrower floats, both are told. The hint alone is a wish, and so are the file's types.
     """
-    if (hint := compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()) != "f32":
-        return PRECISIONS.get(hint)
-    kinds = [(_info(op, "layerType"), _info(op, "runtimePrecision")) for op in _executed(compiled)]
-    found = {precision for kind, precision in kinds if kind not in NO_ARITHMETIC}
-    return next((PRECISIONS[one] for one in LOWEST_FIRST if one in found), "fp32")
+    nodes = [(_info(op, "layerType"), _info(op, "runtimePrecision")) for op in _executed(compiled)]
+    products = {PRECISIONS.get(one) for kind, one in nodes if kind in PRODUCTS}
+    others = {
+        PRECISIONS.get(one) for kind, one in nodes if kind not in PRODUCTS | NO_ARITHMETIC
+    } - {None}
+    if None in products:
+        return None
+    if not products:
+        return next((one for one in NARROWEST_FIRST[1:] if one in others), "fp32")
+    found = products | (others & NARROW_FLOATS if products == {"fp32"} else set())
+    return "+".join(one for one in NARROWEST_FIRST if one in found)
 
 
 def refusal(message: str, path: Path) -> UnsupportedNodeError | None:
@@ -172,10 +209,26 @@ def _why(message: str) -> str:
     return [line.strip() for line in log.splitlines() if line.strip()][-1][:200].rstrip(".")
 
 
-def _options(limits: Limits) -> dict[str, Any]:
-    """Return what holds the limits and true fp32; everything else stays as OpenVINO has it."""
+def _hint(core: Any, precision: str, *, must: bool) -> str:
+    """Return the type that the CPU is told to compute floats in: float32 where it has no other.
+
+    Raises:
+        UsageError: If it has not, and it must.
+    """
+    needed = CAPABILITIES.get(precision)
+    able = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    if needed is None or needed in able:
+        return HINTS[precision]
+    if must:
+        reason = f"this CPU has no {precision} (OpenVINO names {', '.join(able)})"
+        raise UsageError(reason, "Ask for the backend openvino, without the variant")
+    return HINTS["fp32"]
+
+
+def _options(limits: Limits, hint: str) -> dict[str, Any]:
+    """Return what holds the limits and the precision; everything else stays as OpenVINO has it."""
     return {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": hint,
         "EXECUTION_MODE_HINT": "ACCURACY",
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -200,4 +253,6 @@ def _info(op: Any, key: str) -> str:
 
 def _shown(value: Any) -> str:
     """Return a property as people write it: ``ACCURACY`` for ``ExecutionMode.ACCURACY``."""
+    if hasattr(value, "get_type_name"):  # an element type
+        return str(value.get_type_name())
     return str(getattr(value, "name", value))

@@ -1,4 +1,4 @@
-"""OpenVINO: true fp32 as executed, threads as asked, no telemetry, typed refusals."""
+"""OpenVINO: threads as asked, no telemetry, typed refusals; its precision has its own tests."""
 
 from __future__ import annotations
 
@@ -18,18 +18,9 @@ from xbench.adapter import BoundModel, Limits, TensorSpec
 from xbench.errors import UnsupportedNodeError, XbenchError
 from xbench.testing import models
 from xbench.testing.conformance import infer
-from xbench_adapters.openvino import OpenVinoAdapter, effective_precision
+from xbench_adapters.openvino import OpenVinoAdapter
 
 ONE_THREAD = Limits(1)
-
-
-@pytest.fixture
-def openvino() -> Any:
-    """Return the module as the adapter imports it: without its telemetry."""
-    OpenVinoAdapter().prepare(Limits(1))
-    import openvino
-
-    return openvino
 
 
 def load(model: BoundModel, limits: Limits = ONE_THREAD) -> Any:
@@ -51,30 +42,6 @@ def write(folder: Path, *nodes: onnx.NodeProto, opset: int = 18) -> BoundModel:
     path = folder / "model.onnx"
     path.write_bytes(make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
     return BoundModel(path, (TensorSpec("x", "float32", (1, 4, 4)),), ("y",), {})
-
-
-@pytest.mark.parametrize(("hint", "effective"), [("f32", "fp32"), ("bf16", "bf16")])
-def test_effective_precision_is_what_was_executed(
-    openvino: Any, tmp_path: Path, hint: str, effective: str
-) -> None:
-    """Asked of the compiled model: a CPU without bfloat16 executes float32 whatever the hint."""
-    core = openvino.Core()
-    if hint == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this CPU has no bfloat16")
-    path = models.long_sums().write(tmp_path).path
-    compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": hint})
-    assert effective_precision(compiled) == effective
-
-
-def test_left_alone_it_would_not_be_fp32(openvino: Any, tmp_path: Path) -> None:
-    """The reason for the hint: if this fails one day, OpenVINO's default has changed."""
-    core = openvino.Core()
-    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this CPU has no bfloat16")
-    path = models.long_sums().write(tmp_path).path
-    assert effective_precision(core.compile_model(str(path), "CPU")) == "bf16"
-    session = load(models.long_sums().write(tmp_path))
-    assert session.facts().precision == "fp32"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
