@@ -106,11 +106,11 @@ class TensorRtAdapter:
 
     def _device(self, limits: Limits, precision: str) -> Gpu:
         """Return the GPU that was asked for, once sure that it and the precision can be held."""
-        named = re.fullmatch(r"cuda:(\d+)", limits.device)
+        named = limits.uuid or re.fullmatch(r"cuda:(\d+)", limits.device)
         held = (limits.device,) if named else ("cuda:0",)
         require(limits, precision, backend=self.name, devices=held, precisions=PRECISIONS)
         _, cudart = gpu.modules()
-        found = gpu.find(cudart, limits.device)
+        found = gpu.find(cudart, limits.device, limits.uuid)
         if precision == "tf32":
             gpu.require_tf32(found)
         return found

@@ -1,8 +1,8 @@
 """The GPU as its driver and CUDA's runtime know it.
 
 The driver counts GPUs by their place on the bus, CUDA by their speed and by what
-``CUDA_VISIBLE_DEVICES`` shows of them. ``cuda:1`` means the driver's; the address on the bus says
-which one of CUDA's that is.
+``CUDA_VISIBLE_DEVICES`` shows of them. ``cuda:1`` means the driver's; a worker is given the UUID,
+and sees no other. The address on the bus says which one of CUDA's it is.
 """
 
 from __future__ import annotations
@@ -76,8 +76,13 @@ def count() -> tuple[int, str | None]:
     return (0, f"NVML's error {status}") if status else (found.value, _none(found.value))
 
 
-def find(cudart: Any, name: str) -> Gpu:
+def find(cudart: Any, name: str, uuid: str | None = None) -> Gpu:
     """Return the GPU that the driver calls ``name``, with its number in CUDA's runtime.
+
+    Args:
+        cudart: CUDA's runtime.
+        name: Such as ``cuda:1``; only a name where there is a UUID.
+        uuid: Of the GPU or of its instance (MIG).
 
     Raises:
         UsageError: If the driver has no such GPU, or hides it from this process.
@@ -86,10 +91,15 @@ def find(cudart: Any, name: str) -> Gpu:
 
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name.removeprefix("cuda:")))
+        if uuid is None:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(int(name.removeprefix("cuda:")))
+        else:
+            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        model, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+        if uuid.startswith("MIG-"):  # an instance lies where its GPU does
+            handle = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
         bus = pynvml.nvmlDeviceGetPciInfo(handle).busId
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-        model, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
         driver = pynvml.nvmlSystemGetDriverVersion()
     except pynvml.NVMLError as error:
         raise UsageError(f"{name} cannot be used: {error}", "`xbench devices` lists them") from None

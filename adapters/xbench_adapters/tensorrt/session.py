@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xbench.adapter import Array, BoundModel, Facts, Fallback
+from xbench.adapter import BOUNDARIES, Array, BoundModel, Facts, Fallback
 from xbench.errors import UsageError
 from xbench_adapters.tensorrt import gpu, said
 from xbench_adapters.tensorrt.gpu import Gpu
@@ -51,18 +51,22 @@ class Output:
 class TensorRtSession:
     """One execution context on one stream.
 
-    A run copies the arrays to pinned memory and from there to the GPU, computes, and copies the
-    outputs back; `outputs` copies them once more, outside the timed region. As a CUDA graph the
-    copies to and from the GPU and the kernels between them are one launch.
+    At the boundary ``host`` a run copies the arrays to pinned memory and from there to the GPU,
+    computes, and copies the outputs back; `outputs` copies them once more, outside the timed
+    region. At the others `bind` brings the inputs to the GPU, and `outputs` fetches what is there.
+    As a CUDA graph, all that a run asks of the GPU is one launch: one graph with the copies, and
+    one without.
     """
 
     def __init__(self, engine: Engine, model: BoundModel, device: Gpu, *, captured: bool) -> None:
         self._trt, cudart = gpu.modules()
         self._engine, self._model, self._device = engine, model, device
-        self._captured, self._graph = captured, None
+        self._captured, self._graphs = captured, dict[bool, Any]()  # by whether data is resident
+        self._boundary, self._left_on_gpu = BOUNDARIES[0], False
         self._feeds: list[tuple[Input, Array]] = []
         self._stream = Stream(cudart)
         try:
+            self._before, self._after = self._stream.event(), self._stream.event()
             self._context = self._opened()
             self._inputs, self._outputs = self._placed()
         except Exception:
@@ -144,18 +148,59 @@ class TensorRtSession:
                 raise UsageError(reason, fix)
             found.append((placed, array))
         self._feeds = found
+        if self._resident:
+            self._upload()
+
+    def at(self, boundary: str) -> None:
+        """Have the next runs begin and end at ``host``, ``device`` or ``compute``.
+
+        Raises:
+            UsageError: If there is no such boundary.
+        """
+        if boundary not in BOUNDARIES:
+            raise UsageError(f"there is no boundary {boundary!r}", f"It is {', '.join(BOUNDARIES)}")
+        self._boundary = boundary
+        if self._resident:
+            self._upload()
+
+    @property
+    def _resident(self) -> bool:
+        """Return whether inputs and outputs stay on the GPU."""
+        return self._boundary != BOUNDARIES[0]
+
+    def _upload(self) -> None:
+        """Bring the bound inputs to the GPU, and wait until they are there."""
+        self._to_pinned()
+        self._copy_in()
+        self._stream.synchronize()
+
+    def _to_pinned(self) -> None:
+        for placed, array in self._feeds:
+            placed.pinned[...] = array
 
     def run(self) -> None:
         """Start one inference; the first one as a graph captures it as well."""
-        for placed, array in self._feeds:
-            placed.pinned[...] = array
-        if self._graph is not None:
-            self._stream.launch(self._graph)
-            return
-        self._enqueue()
-        if self._captured:  # TensorRT sets itself up in a first run, which cannot be captured
-            self._stream.synchronize()
-            self._graph = self._capture()
+        resident = self._resident
+        if not resident:
+            self._to_pinned()
+        timed = self._boundary == "compute"
+        if timed:
+            self._stream.record(self._before)
+        graph = self._graphs.get(resident)
+        if graph is not None:
+            self._stream.launch(graph)
+        else:
+            self._enqueue()
+        if timed:
+            self._stream.record(self._after)
+        self._left_on_gpu = resident
+        if self._captured and graph is None:
+            self._stream.synchronize()  # TensorRT sets itself up in a run that is not captured
+            self._graphs[resident] = self._capture()
+
+    def device_ns(self) -> int:
+        """Return the nanoseconds between the GPU's events around the last run at ``compute``."""
+        return self._stream.elapsed_ns(self._before, self._after)
 
     def _capture(self) -> Any:
         try:
@@ -165,23 +210,35 @@ class TensorRtSession:
             raise UsageError(reason, WITHOUT_GRAPH) from error
 
     def _enqueue(self) -> None:
-        """Ask the stream for the copies and kernels of one inference."""
+        """Ask the stream for the kernels of one inference, and for the copies at ``host``."""
+        if not self._resident:
+            self._copy_in()
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise said.failure(self._logger.errors, self._model.path, "runs no inference")
+        if not self._resident:
+            self._copy_out()
+
+    def _copy_in(self) -> None:
         for placed in self._inputs.values():
             if placed.address:
                 self._stream.to_device(placed.address, placed.pinned)
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise said.failure(self._logger.errors, self._model.path, "runs no inference")
+
+    def _copy_out(self) -> None:
         for output in self._outputs.values():
             if output.address:  # a shape that the data decides is known by now
                 array = output.array()
                 self._stream.to_host(array, output.address, array.nbytes)
 
     def synchronize(self) -> None:
-        """Return when the outputs of the last run are in the CPU's memory."""
+        """Return when the last run is done and its outputs are where its boundary leaves them."""
         self._stream.synchronize()
 
     def outputs(self) -> Mapping[str, Array]:
-        """Return copies of the outputs of the last run."""
+        """Return copies of the outputs of the last run, fetched if they stayed on the GPU."""
+        if self._left_on_gpu:
+            self._copy_out()
+            self._stream.synchronize()
+            self._left_on_gpu = False
         return {name: output.array().copy() for name, output in self._outputs.items()}
 
     def facts(self) -> Facts:
@@ -211,7 +268,8 @@ class TensorRtSession:
         """Give the memory, the stream and the engine back, what uses another before it."""
         self._stream.close()  # waits for what is still running
         self._feeds, self._inputs, self._outputs = [], {}, {}
-        self._context = self._cuda_engine = self._runtime = self._graph = None
+        self._context = self._cuda_engine = self._runtime = None
+        self._graphs.clear()
 
 
 def _sized(trt: Any, address: int) -> Any:

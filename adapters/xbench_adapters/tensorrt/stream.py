@@ -21,6 +21,7 @@ class Stream:
         self._on_device: list[int] = []
         self._on_host: list[int] = []
         self._graphs: list[Any] = []
+        self._events: list[Any] = []
         # The default stream would wait for all others, and cannot be captured.
         created = cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking)
         self._handle: Any = check(cudart, created)
@@ -97,6 +98,25 @@ class Stream:
         """Do all that a graph holds."""
         check(self._cudart, self._cudart.cudaGraphLaunch(graph, self._handle))
 
+    def event(self) -> Any:
+        """Return an event, which `record` notes on this stream."""
+        event = check(self._cudart, self._cudart.cudaEventCreate())
+        self._events.append(event)
+        return event
+
+    def record(self, event: Any) -> None:
+        """Have the GPU note the time once all that was asked for before is done."""
+        check(self._cudart, self._cudart.cudaEventRecord(event, self._handle))
+
+    def elapsed_ns(self, start: Any, end: Any) -> int:
+        """Return the nanoseconds between two events, which CUDA counts in steps of some 500.
+
+        Raises:
+            CudaError: If one of them was not recorded, or is not reached yet.
+        """
+        milliseconds = check(self._cudart, self._cudart.cudaEventElapsedTime(start, end))
+        return round(float(milliseconds) * 1e6)
+
     def close(self) -> None:
         """Wait, then give the graphs, the memory and the stream back; again does no harm.
 
@@ -108,9 +128,12 @@ class Stream:
         cudart.cudaStreamSynchronize(self._handle)
         for graph in self._graphs:
             cudart.cudaGraphExecDestroy(graph)
+        for event in self._events:
+            cudart.cudaEventDestroy(event)
         for address in self._on_device:
             cudart.cudaFree(address)
         for address in self._on_host:
             cudart.cudaFreeHost(address)
         cudart.cudaStreamDestroy(self._handle)
-        self._graphs, self._on_device, self._on_host, self._handle = [], [], [], None
+        self._graphs, self._events, self._on_device, self._on_host = [], [], [], []
+        self._handle = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.tensorrt import double
-from tests.adapters.tensorrt.double_cuda import STATE
+from tests.adapters.tensorrt.double_state import STATE
 
 
 @pytest.fixture
@@ -19,5 +19,5 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with double.installed(tmp_path, monkeypatch) as record:
         STATE.device = None
         yield record
-        left, STATE.memory, STATE.streams, STATE.graphs = STATE.holds(), {}, {}, set()
+        left = STATE.forget()
         assert left == 0, f"{left} things of the GPU were not given back"

@@ -10,14 +10,13 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ParamSpec
 
 from tests.adapters.tensorrt import double
 from tests.adapters.tensorrt.double import BUS
+from tests.adapters.tensorrt.double_state import COPY_NS, STATE, Graph, cudaEvent_t, cudaStream_t
 
-Work = Callable[[], None]
 P = ParamSpec("P")
 ALIGNMENT = 256
 
@@ -30,6 +29,7 @@ class cudaError_t(IntEnum):
     cudaErrorMemoryAllocation = 2
     cudaErrorInvalidDevice = 101
     cudaErrorInvalidResourceHandle = 400
+    cudaErrorNotReady = 600
     cudaErrorIllegalAddress = 700
     cudaErrorStreamCaptureUnsupported = 900
 
@@ -50,57 +50,6 @@ class cudaStreamCaptureMode(IntEnum):
 cudaStreamNonBlocking = 1
 OK, ILLEGAL = cudaError_t.cudaSuccess, cudaError_t.cudaErrorIllegalAddress
 INVALID = cudaError_t.cudaErrorInvalidResourceHandle
-
-
-@dataclass(eq=False)
-class cudaStream_t:
-    """A stream: what it has still to do, and what it captures instead of doing it."""
-
-    number: int
-    queue: list[Work] = field(default_factory=list)
-    captured: list[Work] | None = None
-
-    def __int__(self) -> int:
-        return self.number
-
-    def add(self, work: Work) -> None:
-        """Do ``work`` later, or capture it."""
-        (self.queue if self.captured is None else self.captured).append(work)
-
-
-@dataclass(eq=False)
-class Graph:
-    """A graph, or what can be launched of one."""
-
-    work: tuple[Work, ...]
-
-
-@dataclass
-class State:
-    """What is there now, to be found empty in the end."""
-
-    memory: dict[int, tuple[Any, int, str]] = field(default_factory=dict)
-    streams: dict[int, cudaStream_t] = field(default_factory=dict)
-    graphs: set[Graph] = field(default_factory=set)
-    device: int | None = None
-
-    def holds(self) -> int:
-        """Return how many things were not given back."""
-        return len(self.memory) + len(self.streams) + len(self.graphs)
-
-    def bytes_at(self, address: int, nbytes: int, kind: str) -> Any:
-        """Return memory of one kind.
-
-        Raises:
-            IndexError: If that is not what lies there.
-        """
-        for start, (_, size, found) in self.memory.items():
-            if start <= address and address + nbytes <= start + size and found == kind:
-                return (ctypes.c_uint8 * nbytes).from_address(address)
-        raise IndexError(f"no {nbytes} bytes of {kind} memory at {address}")
-
-
-STATE = State()
 
 
 def status_first(function: Callable[P, Any]) -> Callable[P, tuple[Any, ...]]:
@@ -181,6 +130,7 @@ def cudaMemcpyAsync(
     source, target = in_order if kind is cudaMemcpyKind.cudaMemcpyHostToDevice else in_order[::-1]
 
     def work() -> None:
+        STATE.now_ns += COPY_NS
         ctypes.memmove(
             STATE.bytes_at(dst, count, target), STATE.bytes_at(src, count, source), count
         )
@@ -213,6 +163,39 @@ def cudaStreamSynchronize(stream: cudaStream_t) -> Any:
 def cudaStreamDestroy(stream: cudaStream_t) -> Any:
     assert not stream.queue, "destroyed with work left"
     del STATE.streams[stream.number]
+    return OK
+
+
+@status_first
+def cudaEventCreate() -> Any:
+    event = cudaEvent_t()
+    STATE.events.add(event)
+    return event
+
+
+@status_first
+def cudaEventRecord(event: cudaEvent_t, stream: cudaStream_t | int) -> Any:
+    found = STATE.streams[int(stream)]
+    assert found.captured is None, "in a graph it would tell of the first launch"
+    event.at_ns = None
+
+    def work() -> None:
+        event.at_ns = STATE.now_ns
+
+    found.add(work)
+    return OK
+
+
+@status_first
+def cudaEventElapsedTime(start: cudaEvent_t, end: cudaEvent_t) -> Any:
+    if start.at_ns is None or end.at_ns is None:
+        return cudaError_t.cudaErrorNotReady
+    return (end.at_ns - start.at_ns) / 1e6
+
+
+@status_first
+def cudaEventDestroy(event: cudaEvent_t) -> Any:
+    STATE.events.remove(event)
     return OK
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from tests.adapters.tensorrt.double import BUS
 
+UUID = "GPU-00000000-0000-0000-0000-000000000001"
+MIG = "MIG-00000000-0000-0000-0000-000000000002"
+
 
 class NVMLError(Exception):
     """What every call may raise."""
@@ -24,8 +27,22 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
     return 77
 
 
+def nvmlDeviceGetHandleByUUID(uuid: str) -> int:
+    """Return a handle of the only GPU, or of its only instance."""
+    if uuid not in (UUID, MIG):
+        raise NVMLError("Not Found")
+    return 77 if uuid == UUID else 78
+
+
+def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle: int) -> int:
+    """Return the handle of the GPU that an instance is part of."""
+    assert handle == 78
+    return 77
+
+
 def nvmlDeviceGetPciInfo(handle: int) -> Any:
-    """Return where the GPU is."""
+    """Return where the GPU is; an instance is not asked."""
+    assert handle == 77
     return SimpleNamespace(busId=BUS.decode())
 
 
@@ -41,7 +58,7 @@ def nvmlDeviceGetName(handle: int) -> str:
 
 def nvmlDeviceGetUUID(handle: int) -> str:
     """Return its UUID."""
-    return "GPU-00000000-0000-0000-0000-000000000001"
+    return UUID if handle == 77 else MIG
 
 
 def nvmlSystemGetDriverVersion() -> str:

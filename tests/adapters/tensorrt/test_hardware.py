@@ -20,18 +20,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="class", autouse=True)
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ask for a GPU, and keep the engines of a class between its tests."""
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the engines of a class between its tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xbench.testing.conformance.LIMITS", Limits(threads=1, device="cuda:0"))
         patch.setenv("XBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
 class TestTensorRt(AdapterConformance):
     adapter = TensorRtAdapter
+    limits = Limits(threads=1, device="cuda:0")
 
 
-class TestTensorRtGraph(AdapterConformance):
-    adapter = TensorRtAdapter
+class TestTensorRtGraph(TestTensorRt):
     variant = "graph"
