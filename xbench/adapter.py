@@ -233,8 +233,9 @@ class Adapter(Protocol):
 
     Besides, an adapter may have ``hidden`` (variants that no listing shows), ``takes_onnx`` (False:
     it runs models in a form of its own only, and is in ``all`` where one is given so), ``kinds``
-    (of devices that it is made for, such as ``cuda``: it is in ``all`` on these) and ``precisions``
-    (the precision of each variant that computes in that one only).
+    (of devices that it is made for, such as ``cuda``: it is in ``all`` on these), ``variant_kinds``
+    (the same of each variant that is made for others) and ``precisions`` (the precision of each
+    variant that computes in that one only).
     """
 
     def available(self) -> Availability:

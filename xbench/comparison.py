@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from xbench.adapter import Limits
 from xbench.catalog import resolve
 from xbench.conductor import Conductor
-from xbench.device import limits_for
+from xbench.device import devices_of, limits_for
 from xbench.errors import InterruptedRunError, UsageError
 from xbench.following import inference_flops
 from xbench.gate import judge, run_reference
@@ -19,11 +20,12 @@ from xbench.interrupts import Interrupts
 from xbench.lengths import batch_length
 from xbench.lock import machine_to_itself
 from xbench.model import Model, read_model
-from xbench.plan import Spec, plan_cells
+from xbench.plan import Spec, Target, plan_cells
 from xbench.preparation import Prepared, bindings, make_jobs, terms_of
 from xbench.progress import Progress, Silent
-from xbench.registry import expand, precisions
+from xbench.registry import expand, made_for, precisions
 from xbench.result import Run
+from xbench.samples import Samples
 from xbench.store import FORMAT, RunFolder, read_run, read_samples
 from xbench.summary import Measured, summarise
 from xbench.weights import weights_health
@@ -118,11 +120,13 @@ class _Comparison:
     def _prepare(self) -> Prepared:
         """Find the model and all that workers are given of it."""
         spec = self._spec
-        limits = limits_for(spec.threads, spec.device)
+        spec.check()
+        limits = [limits_for(spec.threads, device) for device in devices_of(spec.device)]
+        _refuse_tf32_on_cpus(spec, limits)
         expand(spec.backends)  # a wrong name is told before anything is built
         resolved = resolve(spec.model, spec.seed, self._hears, self._stop.wake_fd, terms_of(spec))
-        backends = expand(spec.backends, resolved.framework, spec.device)
-        cells = plan_cells(spec, backends, limits, precisions(backends))
+        targets = _targets(spec, limits, resolved.framework)
+        cells = plan_cells(spec, targets, precisions([b for one in targets for b in one.backends]))
         self._hears.phase(f"reading {resolved.name}")
         model = read_model(resolved.path, resolved.name)
         self._refuse_another(model)
@@ -133,20 +137,29 @@ class _Comparison:
         )
         host = capture_context()
         folder = self._folder(model)
-        jobs, info = make_jobs(spec, model, cells, bound, folder)
+        made = make_jobs(spec, model, cells, bound, folder, self._hears, self._stop.wake_fd)
         self._keep_request(folder, model, host)
-        return Prepared(model=model, cells=cells, jobs=jobs, inputs=info, host=host, folder=folder)
+        return Prepared(
+            model=model,
+            cells=cells,
+            jobs=made.jobs,
+            references=made.references,
+            refused=made.refused,
+            inputs=made.inputs,
+            host=host,
+            folder=folder,
+        )
 
     def _measure(self, prepared: Prepared) -> tuple[Measured, dict[str, float | None]]:
         """Return all that was measured, and the seconds that it took by phase."""
         jobs, folder, started_s = prepared.jobs, prepared.folder, time.monotonic()
         missing: str | None = "the run was stopped first"
-        conductor = Conductor(
-            self._spec, jobs, folder, self._hears, self._stop, earlier=self._earlier
-        )
+        earlier = self._with_refused(prepared)
+        conductor = Conductor(self._spec, jobs, folder, self._hears, self._stop, earlier=earlier)
         samples = conductor.samples()
         try:
-            missing = run_reference(jobs, folder, self._stop, self._spec.timeout_s, self._hears)
+            references, timeout_s = prepared.references, self._spec.timeout_s
+            missing = run_reference(references, folder, self._stop, timeout_s, self._hears)
             reference_s = time.monotonic() - started_s
             samples = conductor.run()
         except InterruptedRunError:
@@ -168,6 +181,16 @@ class _Comparison:
         )
         return measured, {"reference_s": reference_s, **_timing(conductor)}
 
+    def _with_refused(self, prepared: Prepared) -> Samples:
+        """Return what an earlier run measured, with the rows that cannot be measured at all."""
+        earlier = self._earlier or Samples((), (), (), {})
+        told = {failure.cell for failure in earlier.failures}
+        refused = tuple(one for one in prepared.refused if one.cell not in told)
+        for failure in refused:
+            prepared.folder.failure(failure)
+            self._hears.note(f"{prepared.cells[failure.cell].label}: {failure.reason}.")
+        return replace(earlier, failures=earlier.failures + refused)
+
     def _folder(self, model: Model) -> RunFolder:
         if self._resumed and self._out:
             return RunFolder(self._out)
@@ -184,6 +207,27 @@ class _Comparison:
             return
         document = {"format": FORMAT, "spec": asdict(self._spec), "model": model.to_json()}
         folder.write_json("run.json", {**document, "host": host})
+
+
+def _targets(spec: Spec, limits: Sequence[Limits], framework: str | None) -> list[Target]:
+    """Return the backends of each device.
+
+    One that was named although it is made for other devices has a row that says so, unless its own
+    kind of device was asked for besides.
+    """
+    targets = []
+    for own in limits:
+        backends = expand(spec.backends, framework, own.device)
+        if len(limits) > 1:
+            backends = tuple(one for one in backends if made_for(one, own.device))
+        targets.append(Target(own, backends))
+    return targets
+
+
+def _refuse_tf32_on_cpus(spec: Spec, limits: Sequence[Limits]) -> None:
+    if "tf32" in spec.precisions and all(own.device == "cpu" for own in limits):
+        fix = "Ask for fp32, or name a GPU with --device"
+        raise UsageError("tf32 is arithmetic of NVIDIA GPUs, and a CPU has none", fix)
 
 
 def _timing(conductor: Conductor) -> dict[str, float | None]:

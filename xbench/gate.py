@@ -15,7 +15,7 @@ from xbench.adapter import Array
 from xbench.conductor import output_path
 from xbench.crew import Crew, Failed, Job
 from xbench.interrupts import Interrupts
-from xbench.parity import agreement, compare_outputs, degenerate
+from xbench.parity import TOLERANCE, agreement, compare_outputs, degenerate
 from xbench.plan import Cell
 from xbench.progress import Progress
 from xbench.result import Parity
@@ -35,18 +35,26 @@ def run_reference(
 ) -> str | None:
     """Keep the reference's outputs for every group and input set; return why it could not run.
 
+    Args:
+        jobs: One of each group, with the model as it was before anything was narrowed.
+        folder: Where the outputs go.
+        interrupts: Tell when the user asks to stop.
+        timeout_s: Seconds that it may take to load the model.
+        progress: Hears of it.
+
     Raises:
         InterruptedRunError: If the user asked to stop.
     """
     with Crew(0, folder, interrupts, timeout_s, lambda _: None) as crew:
-        for job in {job.cell.group: job for job in jobs}.values():
+        for job in jobs:
             cell = replace(
                 job.cell,
                 id=reference_id(job.cell.group),
                 backend=REFERENCE,
                 label="reference",
-                limits=replace(job.cell.limits, device="cpu"),
+                limits=replace(job.cell.limits, device="cpu", uuid=None),
                 precision="fp32",
+                boundary="host",
             )
             progress.phase("computing the reference outputs")
             try:
@@ -91,10 +99,10 @@ def judge(folder: RunFolder, cells: Sequence[Cell], missing: str | None) -> dict
 def _reference(
     folder: RunFolder, group: int, members: Sequence[Cell], missing: str | None
 ) -> tuple[str, dict[int, Outputs]]:
-    """Return what to compare with, and its outputs by input set."""
+    """Return what to compare with, and its outputs by input set: a stand-in is the finest one."""
     if missing is None:
         return REFERENCE, _outputs(folder, reference_id(group))
-    for cell in members:
+    for cell in sorted(members, key=lambda cell: TOLERANCE[cell.precision]):
         if outputs := _outputs(folder, cell.id):
             return cell.label, outputs
     return REFERENCE, {}

@@ -61,6 +61,23 @@ def measure(
     return latencies_ns
 
 
+def measure_events(session: Session, device_ns: Callable[[], int], iterations: int) -> list[int]:
+    """Return the time of each inference between the device's own events, in nanoseconds.
+
+    Args:
+        session: At a boundary where it records events around each run.
+        device_ns: Returns the nanoseconds between those of the last run.
+        iterations: How many.
+    """
+    latencies_ns = [0] * iterations
+    with _no_garbage_collection():
+        for i in range(iterations):
+            session.run()
+            session.synchronize()
+            latencies_ns[i] = device_ns()
+    return latencies_ns
+
+
 def warm_up(session: Session, max_s: float, clock: Callable[[], int] = perf_counter_ns) -> WarmUp:
     """Return how the bound session warmed up: until its latency falls no more.
 

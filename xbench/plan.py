@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
-from xbench.adapter import Limits
+from xbench.adapter import BOUNDARIES, Limits
+from xbench.errors import UsageError
+
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+IN_THE_FILE = ("fp16", "bf16", "int8")
+"""Precisions that the model's file itself is converted to; at the others it stays as it is."""
 
 PLANNED_LAUNCHES = 5  # that the time is shared among
 MOST_LAUNCHES = 15  # where intervals are still wide and time is left
@@ -19,6 +25,9 @@ class Spec:
         model: A path, or a name from `xbench models`.
         backends: ``adapter`` or ``adapter:variant``; the first is the baseline. A backend
             named twice is measured against itself.
+        device: Names by commas, as `xbench.device.devices_of` takes them.
+        precision: Of `PRECISIONS`, by commas; the first is the baseline's.
+        boundary: Of `xbench.adapter.BOUNDARIES`: where a timed run begins and ends.
         batches: Batch sizes; empty leaves the model's own.
         shapes: Shapes of inputs whose axes are open, by name.
         threads: Threads for one inference; None takes every physical core.
@@ -58,6 +67,25 @@ class Spec:
     energy: bool = True
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """Return the precisions that were asked for, each once."""
+        return tuple(dict.fromkeys(word.strip() for word in self.precision.split(",")))
+
+    def check(self) -> None:
+        """Return if every word is known that has but a few values.
+
+        Raises:
+            UsageError: With the word that is not.
+        """
+        for what, asked, known in (
+            ("precision", self.precisions, PRECISIONS),
+            ("boundary", (self.boundary,), BOUNDARIES),
+        ):
+            if wrong := [word for word in asked if word not in known]:
+                fix = f"There are {', '.join(known)}"
+                raise UsageError(f"there is no {what} {wrong[0]!r}", fix)
+
+    @property
     def planned_launches(self) -> int:
         """Return how many launches the time is shared among."""
         return PLANNED_LAUNCHES if self.launches is None else self.launches
@@ -68,9 +96,25 @@ class Spec:
         return MOST_LAUNCHES if self.launches is None else self.launches
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device with what a worker may use there, and the backends that are to run on it."""
+
+    limits: Limits
+    backends: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One row to measure: model x backend x device x precision x batch x threads x scenario."""
+    """One row to measure: model x backend x device x precision x batch x threads x scenario.
+
+    Attributes:
+        label: The backend's name, with ``#2`` where it is named again and with its precision and
+            device where the rows of the run differ in these.
+        group: Only cells of one group are compared, and alive together.
+        file_precision: Of the model's file that it is given; a variant that narrows by its own
+            means is given the model as it was.
+    """
 
     id: int
     backend: str
@@ -79,42 +123,67 @@ class Cell:
     group: int
     limits: Limits
     precision: str
+    file_precision: str = "fp32"
     scenario: str
     boundary: str
 
 
 def plan_cells(
-    spec: Spec,
-    backends: tuple[str, ...],
-    limits: Limits,
-    precisions: Mapping[str, str] | None = None,
+    spec: Spec, targets: Sequence[Target], precisions: Mapping[str, str] | None = None
 ) -> tuple[Cell, ...]:
-    """Return the cells of a comparison: every backend at every batch size, batch by batch.
+    """Return the cells of a comparison, batch by batch: each a group of its own.
 
-    A batch size is a group: only cells of one group are compared, and alive together. A
-    backend that is named again gets a label of its own, such as ``onnxruntime#2``.
+    Within a batch size, precision by precision, and in each device by device.
 
     Args:
         spec: What was asked for.
-        backends: Every backend, in order.
-        limits: What a worker may use.
-        precisions: That of a backend whose variant is one, such as ``litert:int8``.
+        targets: The devices, and the backends of each in order.
+        precisions: That of a backend whose variant is one, such as ``litert:int8``: it has one
+            row, whatever precisions are asked for.
     """
+    own = precisions or {}
     cells: list[Cell] = []
     for group, batch in enumerate(spec.batches or (None,)):
-        for place, backend in enumerate(backends):
-            again = backends[:place].count(backend)
+        for target, backend, precision in _settings(spec, targets, own):
+            same = [c for c in cells if c.group == group and c.limits == target.limits]
+            again = sum((c.backend, c.precision) == (backend, precision) for c in same) + 1
+            name = f"{backend}#{again}" if again > 1 else backend
+            narrowed = precision in IN_THE_FILE and backend not in own
             cells.append(
                 Cell(
                     id=len(cells),
                     backend=backend,
-                    label=f"{backend}#{again + 1}" if again else backend,
+                    label=_label(name, spec, targets, target, own.get(backend) or precision),
                     batch=batch,
                     group=group,
-                    limits=limits,
-                    precision=(precisions or {}).get(backend, spec.precision),
+                    limits=target.limits,
+                    precision=precision,
+                    file_precision=precision if narrowed else "fp32",
                     scenario=spec.scenario,
                     boundary=spec.boundary,
                 )
             )
     return tuple(cells)
+
+
+def _settings(
+    spec: Spec, targets: Sequence[Target], own: Mapping[str, str]
+) -> Iterator[tuple[Target, str, str]]:
+    """Yield device, backend and precision of each row of a group."""
+    for place, (precision, target) in enumerate(product(spec.precisions, targets)):
+        # A CPU has no TF32: asked for beside a GPU, it is the GPU that is meant.
+        held = precision != "tf32" or target.limits.device != "cpu" or len(targets) == 1
+        for backend in target.backends:
+            if backend in own and place < len(targets):
+                yield target, backend, own[backend]
+            elif backend not in own and held:
+                yield target, backend, precision
+
+
+def _label(name: str, spec: Spec, targets: Sequence[Target], target: Target, precision: str) -> str:
+    parts = [name]
+    if len(spec.precisions) > 1 and not name.endswith(f":{precision}"):
+        parts.append(precision)
+    if len(targets) > 1:
+        parts.append(target.limits.device)
+    return " ".join(parts)

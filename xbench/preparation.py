@@ -10,10 +10,19 @@ from typing import Any
 from xbench.adapter import BoundModel
 from xbench.catalog import Resolved
 from xbench.crew import Job
-from xbench.errors import UsageError
+from xbench.errors import (
+    BackendUnavailableError,
+    InterruptedRunError,
+    UsageError,
+    XbenchError,
+)
 from xbench.inputs import Feeds, InputsInfo, save_feeds, seeded_feeds, user_feeds
 from xbench.model import Model, bind
+from xbench.narrowing import narrowed
 from xbench.plan import Cell, Spec
+from xbench.progress import Progress
+from xbench.result import Status
+from xbench.samples import Failure
 from xbench.source import Terms
 from xbench.store import RunFolder
 from xbench.units import format_shape
@@ -30,6 +39,8 @@ class Prepared:
         model: The ONNX file, with its FLOPs at the first batch size.
         cells: Every row to measure.
         jobs: The same with what each runs.
+        references: A job of each group whose model is the file as it is.
+        refused: Why rows have no model to run, such as a precision it cannot be converted to.
         inputs: What is doubtful about the inputs.
         host: The machine and its state.
         folder: Where the run is kept.
@@ -38,6 +49,8 @@ class Prepared:
     model: Model
     cells: tuple[Cell, ...]
     jobs: tuple[Job, ...]
+    references: tuple[Job, ...]
+    refused: tuple[Failure, ...]
     inputs: InputsInfo
     host: Mapping[str, Any]
     folder: RunFolder
@@ -61,18 +74,35 @@ def bindings(spec: Spec, model: Model, resolved: Resolved) -> dict[int, BoundMod
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What the workers of all groups are given; see `Prepared`."""
+
+    jobs: tuple[Job, ...]
+    references: tuple[Job, ...]
+    refused: tuple[Failure, ...]
+    inputs: InputsInfo
+
+
 def make_jobs(
     spec: Spec,
     model: Model,
     cells: Sequence[Cell],
     bound: Mapping[int, BoundModel],
     folder: RunFolder,
-) -> tuple[tuple[Job, ...], InputsInfo]:
+    progress: Progress,
+    wake_fd: int | None = None,
+) -> Jobs:
     """Return a job for each cell; the inputs of each batch size are written once.
 
-    Every worker of a batch size reads the same bytes.
+    Every worker of a batch size reads the same bytes, and of a precision the same file.
+
+    Raises:
+        InterruptedRunError: If the user asked to stop while a file was converted.
     """
     jobs: list[Job] = []
+    references: list[Job] = []
+    refused: list[Failure] = []
     info = InputsInfo()
     for group in sorted({cell.group for cell in cells}):
         members = [cell for cell in cells if cell.group == group]
@@ -84,8 +114,47 @@ def make_jobs(
             calibration = folder.path / f"calibration-{group}.npz"
             save_feeds(calibration, _calibration(spec, model, given))
             given = replace(given, calibration=calibration)
-        jobs += [Job(cell=cell, model=given, feeds=path, feed_count=len(feeds)) for cell in members]
-    return tuple(jobs), info
+        files, missing = _at_each_precision(given, members, progress, wake_fd)
+        refused += missing
+        jobs += [
+            Job(
+                cell=cell,
+                model=files.get(cell.file_precision, given),
+                feeds=path,
+                feed_count=len(feeds),
+            )
+            for cell in members
+        ]
+        references.append(replace(jobs[-1], model=given))
+    return Jobs(tuple(jobs), tuple(references), tuple(refused), info)
+
+
+def _at_each_precision(
+    model: BoundModel, cells: Sequence[Cell], progress: Progress, wake_fd: int | None
+) -> tuple[dict[str, BoundModel], list[Failure]]:
+    """Return the model at each precision that a cell's file has, and why others have none."""
+    files: dict[str, BoundModel] = {}
+    refused: list[Failure] = []
+    for precision in dict.fromkeys(cell.file_precision for cell in cells):
+        try:
+            files[precision] = narrowed(model, precision, progress, wake_fd)
+        except InterruptedRunError:
+            raise
+        except (XbenchError, MemoryError, RuntimeError) as error:
+            refused += [_refused(cell, error) for cell in cells if cell.file_precision == precision]
+    return files, refused
+
+
+def _refused(cell: Cell, error: Exception) -> Failure:
+    reason = f"the conversion to {cell.precision} failed ({error})"
+    status, fix = Status.CRASHED, f"Leave {cell.precision} out of --precision"
+    if isinstance(error, XbenchError):
+        missing = isinstance(error, BackendUnavailableError)
+        status = Status.UNAVAILABLE if missing else Status.UNSUPPORTED
+        reason, fix = error.reason, error.fix
+    return Failure(
+        cell=cell.id, launch=0, phase="conversion", status=status.value, reason=reason, fix=fix
+    )
 
 
 def _timed(spec: Spec, model: Model, bound: BoundModel) -> tuple[tuple[Feeds, ...], InputsInfo]:

@@ -107,6 +107,16 @@ def expand(
     return tuple(backends)
 
 
+def made_for(backend: str, device: str) -> bool:
+    """Return whether a backend is made for a device; a broken plug-in's row says what is wrong."""
+    name, variant = parse_backend(backend)
+    try:
+        kinds = _target(backend, name).kinds_of(variant)
+    except BackendUnavailableError:
+        return True
+    return not kinds or _kind(device) in kinds
+
+
 def precisions(backends: Sequence[str]) -> dict[str, str]:
     """Return the precision of each backend whose variant is one; the others take any."""
     found: dict[str, str] = {}
@@ -137,6 +147,7 @@ class _Target:
         takes_onnx: Whether it runs ONNX files, and not only models in a form of its own.
         precisions: Of the variants that compute in one precision only.
         kinds: Of devices that it is made for, such as ``cuda``; empty is any.
+        variant_kinds: The same of the variants that are made for others.
     """
 
     name: str
@@ -146,6 +157,11 @@ class _Target:
     takes_onnx: bool
     precisions: Mapping[str, str]
     kinds: frozenset[str]
+    variant_kinds: Mapping[str, frozenset[str]]
+
+    def kinds_of(self, variant: str) -> frozenset[str]:
+        """Return the kinds of devices that a variant is made for."""
+        return self.variant_kinds.get(variant, self.kinds)
 
     def create(self, variant: str) -> Adapter:
         """Return a new adapter."""
@@ -207,6 +223,7 @@ def _load(point: EntryPoint) -> _Target:
             takes_onnx=bool(getattr(adapter, "takes_onnx", True)),
             precisions=dict(getattr(adapter, "precisions", {})),
             kinds=frozenset(getattr(adapter, "kinds", ())),
+            variant_kinds=dict(getattr(adapter, "variant_kinds", {})),
         )
 
     return _guarded(point.name, load)
@@ -252,16 +269,20 @@ def _refuse_unknown(backend: str) -> None:
 
 def _taking(backends: Sequence[str], native: str | None, device: str) -> list[str]:
     """Return the backends that are made for a device and a model, which may be of their form."""
-    return [one for one in backends if _takes(one, native, device.partition(":")[0])]
+    return [one for one in backends if _takes(one, native) and made_for(one, device)]
 
 
-def _takes(backend: str, native: str | None, kind: str) -> bool:
+def _takes(backend: str, native: str | None) -> bool:
     name, _ = parse_backend(backend)
     try:
-        target = _target(backend, name)
+        return _target(backend, name).takes_onnx or name == native
     except BackendUnavailableError:
         return True  # its row says what is wrong with it
-    return (target.takes_onnx or name == native) and kind in (target.kinds or {kind})
+
+
+def _kind(device: str) -> str:
+    """Return ``cpu`` or ``cuda``; a part of a GPU is named by its UUID."""
+    return "cpu" if device == "cpu" else "cuda"
 
 
 def _unknown(backend: str) -> UnknownNameError:

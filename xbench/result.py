@@ -4,7 +4,9 @@ Schema history (`SCHEMA` is in every document; readers refuse a newer one):
 
 1. First version. It has only grown since: a row's ``memory_bytes`` has, beside ``host``, ``device``
    and ``allocator``, what `xbench.telemetry.footprint.of_row` returns, where memory was read; a
-   row's ``energy`` is what `xbench.telemetry.energy.Energy.to_json` returns, and None before.
+   row's ``energy`` is what `xbench.telemetry.energy.Energy.to_json` returns, and None before. A
+   row's ``label`` is its name where rows differ in more than the backend: comparisons use it.
+   ``boundaries_ns`` has the median latency at each boundary, where a backend knows more than one.
 """
 
 from __future__ import annotations
@@ -113,6 +115,10 @@ class CellResult:
     """One row. A cell that did not run keeps its row: with status, reason and fix.
 
     ``None`` is "not measured", never zero.
+
+    Attributes:
+        backend: ``adapter`` or ``adapter:variant``, with ``#2`` where it is named again.
+        label: The same with its precision and device, where rows of the run differ in these.
     """
 
     id: int
@@ -146,6 +152,13 @@ class CellResult:
     rank: int | None = None
     cautions: tuple[Caution, ...] = ()
     options: Mapping[str, str] | None = None
+    label: str = ""
+    boundaries_ns: Mapping[str, float | None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what tells the row from all others of its batch size."""
+        return self.label or self.backend
 
     @property
     def ranked(self) -> bool:
@@ -159,6 +172,7 @@ class CellResult:
             for name in self.__dataclass_fields__
             if name not in {"latency_ns", "throughput_per_s", "parity", "cautions", "status"}
         }
+        row["label"] = self.name
         row["status"] = self.status.value
         row["latency_ns"] = self.latency_ns.to_json() if self.latency_ns else None
         row["throughput_per_s"] = asdict(self.throughput_per_s) if self.throughput_per_s else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from math import isfinite
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from xbench.cautions import RowEvidence, RunEvidence, row_cautions, run_cautions
@@ -20,7 +20,7 @@ from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Sta
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency, ranks, seconds_needed, verdict
-from xbench.telemetry import footprint
+from xbench.telemetry import device_memory, footprint
 from xbench.weights import WeightsHealth
 
 TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
@@ -100,6 +100,7 @@ def _run_evidence(
         launches=len({launch for launch, _ in rounds.every()}),
         ratios=tuple(one.ratio for one in compared if one.ratio),
         quiet_share=rounds.quiet_share(),
+        throttled_share=rounds.throttled_share(),
         load_share=load[0] / len(cpus) if load and cpus else None,
         denormals=measured.weights.denormals,
         nonfinite=measured.weights.nonfinite,
@@ -135,7 +136,8 @@ def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
     status, reason, fix = _status(measured, cell, own)
     row = CellResult(
         id=cell.id,
-        backend=cell.label,
+        backend=cell.label.partition(" ")[0],
+        label=cell.label,
         device=cell.limits.device,
         batch=cell.batch,
         precision={"requested": cell.precision, "effective": None},
@@ -170,6 +172,7 @@ def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) 
         memory_spread=footprint.relative_spread(_memories(own.launched)),
         memory_doubts=footprint.doubts(_memories(own.launched)),
         energy_notes=_energy_notes(row.energy),
+        gpu=tuple(epoch.gpu for epoch in own.epochs if epoch.gpu),
     )
 
 
@@ -209,12 +212,24 @@ def _with_launches(row: CellResult, launched: Sequence[Launched]) -> CellResult:
             **row.memory_bytes,
             "allocator": facts.allocator_bytes,
             **footprint.of_row(_memories(launched)),
+            **device_memory.of_row([one.device_memory for one in launched], row.device),
         },
         fallback=asdict(facts.fallback) if facts.fallback else None,
         importer=facts.importer,
         overhead_ns=fmean(one.overhead_ns for one in launched),
         options=facts.options,
+        boundaries_ns=_boundaries_ns(launched),
     )
+
+
+def _boundaries_ns(launched: Sequence[Launched]) -> dict[str, float | None] | None:
+    """Return the median over the launches of what each told of each boundary."""
+    told = [one.boundaries_ns for one in launched if one.boundaries_ns]
+    found: dict[str, float | None] = {}
+    for name in told[0] if told else ():
+        known = [value for one in told if (value := one.get(name)) is not None]
+        found[name] = median(known) if known else None
+    return found or None
 
 
 def _energy_notes(energy: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -245,7 +260,7 @@ def _comparison(measured: Measured, first: Cell, second: Cell, rounds: Rounds) -
     common = rounds.of_cell(first.id) & rounds.of_cell(second.id)
     quiet = common & rounds.quiet()
     ratio = rounds.ratio(first.id, second.id, quiet) or rounds.ratio(first.id, second.id)
-    said = _verdict(measured, ratio)
+    said = _verdict(measured, ratio, len({launch for launch, _ in common}))
     needed_s = None
     if said is Verdict.UNDETERMINED and ratio:
         needed_s = seconds_needed(ratio, measured.spec.precision_target, measured.spent_s)
@@ -269,7 +284,10 @@ def _quiet_share(rounds: Rounds, common: frozenset[Round]) -> float | None:
     return len(common & rounds.quiet()) / len(common)
 
 
-def _verdict(measured: Measured, ratio: Interval | None) -> Verdict:
+def _verdict(measured: Measured, ratio: Interval | None, launches: int) -> Verdict:
+    """Return what the ratio allows; one launch decides only where no more were to be had."""
+    if launches < 2 and measured.spec.most_launches > 1:
+        return Verdict.UNDETERMINED
     return verdict(ratio, TIE_WIDTHS * measured.spec.precision_target)
 
 

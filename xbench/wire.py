@@ -57,7 +57,7 @@ def model_from_json(data: Mapping[str, Any]) -> BoundModel:
 
 def limits_from_json(data: Mapping[str, Any]) -> Limits:
     """Return the limits that ``dataclasses.asdict`` wrote."""
-    return Limits(data["threads"], tuple(data["cpus"]), data["memory_bytes"], data["device"])
+    return Limits(**{**data, "cpus": tuple(data["cpus"])})
 
 
 def facts_from_json(data: Mapping[str, Any]) -> Facts:

@@ -18,6 +18,7 @@ from time import perf_counter, process_time_ns
 from typing import Any, BinaryIO
 
 from xbench.adapter import Adapter, Array, BoundModel, Checks, Converts, Limits, Session
+from xbench.boundaries import enter, split, timed
 from xbench.errors import (
     BackendUnavailableError,
     DeviceMemoryError,
@@ -47,6 +48,8 @@ class Bench:
         self.adapter: Adapter
         self.session: Session
         self.feeds: tuple[dict[str, Array], ...]
+        self.boundary = "host"
+        self.load_s = 0.0
         self.memory = HostMemory()
         self.memory.end("interpreter")
 
@@ -77,23 +80,19 @@ class Bench:
         model, limits = _asked(job)
         self.feeds = load_feeds(Path(job["feeds"]))
         self.memory.end("inputs")  # the harness's own: no cost of the model
-        converts = isinstance(self.adapter, Converts)
         if isinstance(self.adapter, Converts):
             self.adapter.convert(model, limits, job["precision"])
             self.memory.end("convert")
         start = perf_counter()
         self.session = self.adapter.load(model, limits, job["precision"])
-        load_s = perf_counter() - start
+        self.load_s = perf_counter() - start
         self.memory.end("load")
+        self.boundary = job["boundary"]
+        enter(self.session, self.boundary)
         self.session.bind(self.feeds[0])
         (first_ns,) = measure(self.session, 1)
         self.memory.end("first")
-        facts = self.session.facts()
-        return {
-            "load_s": load_s - (0.0 if converts else facts.convert_s or 0.0),
-            "first_inference_ns": first_ns,
-            "facts": asdict(facts),
-        }
+        return {"first_inference_ns": first_ns}
 
     def warm_up(self, job: Message) -> Message:
         """Warm up to the steady state; read back the caps, what is held, the harness's own cost."""
@@ -116,6 +115,16 @@ class Bench:
             "overhead_ns": overhead_ns(NullSession()),
         }
 
+    def look(self, _: Message) -> Message:
+        """Ask the session about itself; last, as looking may take memory that running does not."""
+        facts = self.session.facts()
+        within_s = 0.0 if isinstance(self.adapter, Converts) else facts.convert_s or 0.0
+        return {
+            "load_s": self.load_s - within_s,
+            "facts": asdict(facts),
+            "boundaries_ns": split(self.session, self.feeds[0], self.boundary),
+        }
+
     def _run_steadily(self) -> None:
         """Run as an epoch does, so that only what inference itself holds is in its peak."""
         start = perf_counter()
@@ -132,7 +141,7 @@ class Bench:
             self.session.run()
         self.session.synchronize()
         cpu_ns, start = process_time_ns(), perf_counter()
-        latencies_ns = measure(self.session, job["iterations"])
+        latencies_ns = timed(self.session, job["iterations"], self.boundary)
         wall_ns, cpu_ns = int((perf_counter() - start) * 1e9), process_time_ns() - cpu_ns
         return {"latencies_ns": latencies_ns, "wall_ns": wall_ns, "cpu_ns": cpu_ns}
 

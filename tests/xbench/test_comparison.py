@@ -254,3 +254,75 @@ def test_a_run_that_was_never_quiet_does_not_call_its_rounds_quiet(
     assert found.comparisons[0].ratio is not None
     assert found.comparisons[0].quiet_share == 0.0
     assert Code.DISTURBED in {caution.code for caution in found.cautions}
+
+
+def test_precisions_are_rows_beside_fp32_and_each_tells_its_loss(tmp_path: Path) -> None:
+    """One file, converted once for all backends; what a runtime cannot do is a row that says so."""
+    path = tmp_path / "conv.onnx"
+    onnx.save(convolution(), path)
+    backends = ("onnxruntime", "pytorch")
+    found = run(
+        Spec(model=str(path), backends=backends, precision="fp32,fp16,int8", **SHORT),
+        out=tmp_path / "run",
+    )
+    rows = {row.name: row for row in found.results}
+    assert list(rows) == [f"{b} {p}" for p in ("fp32", "fp16", "int8") for b in backends]
+    for name, row in rows.items():
+        assert row.status is Status.OK, (name, row.reason)
+        assert row.precision["requested"] == name.split()[1]
+        assert row.parity.reference == "onnxruntime:reference"
+    loss = {name: row.parity.max_rel or 0.0 for name, row in rows.items()}
+    for backend in backends:
+        assert loss[f"{backend} fp32"] < 1e-5 < loss[f"{backend} fp16"] < loss[f"{backend} int8"]
+    assert {one.candidate for one in found.comparisons} == set(list(rows)[1:])
+
+
+def test_a_model_that_cannot_be_narrowed_keeps_its_row_and_the_others_run(tmp_path: Path) -> None:
+    """A model without floating-point numbers has no fp16; at fp32 it is measured all the same."""
+    whole = helper.make_tensor_value_info("x", TensorProto.INT64, [4])
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "whole",
+        [whole],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [4])],
+    )
+    path = tmp_path / "whole.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path
+    )
+    spec = Spec(model=str(path), backends=("onnxruntime",), precision="fp32,fp16", **SHORT)
+    found = run(spec, out=tmp_path / "run")
+    fine, half = found.results
+    assert fine.status is Status.OK
+    assert half.status is Status.UNSUPPORTED
+    assert half.reason
+    assert half.fix
+    assert found.exit_status == 1
+
+
+def test_tf32_on_cpus_alone_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = tmp_path / "conv.onnx"
+    onnx.save(convolution(), path)
+    with pytest.raises(UsageError, match="tf32 is arithmetic of NVIDIA GPUs"):
+        run(Spec(model=str(path), precision="tf32"), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_boundary_that_a_backend_lacks_is_told_in_its_row(tmp_path: Path) -> None:
+    """The host's arrays are what a CPU's backends take and give."""
+    path = tmp_path / "conv.onnx"
+    onnx.save(convolution(), path)
+    spec = Spec(model=str(path), backends=("onnxruntime",), boundary="device", **SHORT)
+    (row,) = run(spec, out=tmp_path / "run").results
+    assert row.status is Status.UNSUPPORTED
+    assert "boundary 'device'" in (row.reason or "")
+
+
+def test_one_launch_where_more_were_planned_decides_nothing(tmp_path: Path) -> None:
+    """Launches differ: a difference that only one of them showed may be that launch's own."""
+    path = tmp_path / "conv.onnx"
+    onnx.save(convolution(), path)
+    spec = Spec(model=str(path), backends=("busy", "busy:2000"), launches=5, time_budget_s=0.1)
+    found = run(spec, out=tmp_path / "run")
+    assert {row.launches for row in found.results} == {1}
+    assert [one.verdict for one in found.comparisons] == [Verdict.UNDETERMINED]

@@ -13,8 +13,9 @@ from xbench.catalog import Resolved
 from xbench.errors import UsageError
 from xbench.inputs import load_feeds
 from xbench.model import read_model
-from xbench.plan import Spec, plan_cells
+from xbench.plan import Spec, Target, plan_cells
 from xbench.preparation import CALIBRATION_SETS, bindings, make_jobs
+from xbench.progress import Silent
 from xbench.store import RunFolder
 
 NATIVE = Native("keras", "keras", "/models/net.keras")
@@ -26,9 +27,9 @@ def jobs(model: Path, folder: Path, precisions: dict[str, str], **asked: Any) ->
     spec = Spec(model=str(model), **asked)
     resolved = Resolved(path=model, name="tiny", symbols={}, native=NATIVE)
     known = read_model(model)
-    cells = plan_cells(spec, BACKENDS, Limits(threads=1), precisions)
+    cells = plan_cells(spec, [Target(Limits(threads=1), BACKENDS)], precisions)
     kept = RunFolder.create(folder)
-    return make_jobs(spec, known, cells, bindings(spec, known, resolved), kept)[0]
+    return make_jobs(spec, known, cells, bindings(spec, known, resolved), kept, Silent()).jobs
 
 
 def test_every_worker_hears_of_the_form_that_the_model_was_given_in(

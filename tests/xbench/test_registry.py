@@ -101,7 +101,7 @@ def test_what_is_made_for_other_devices_is_left_out_of_all(plugin: Plugin) -> No
     assert "own" not in expand(["all"])
     assert "own" in expand(["all"], device="cuda:1")
     assert "tensorrt" in expand(["all"], device="cuda:0")
-    assert "onnxruntime" not in expand(["all"], device="cuda:0")
+    assert "openvino" not in expand(["all"], device="cuda:0")
 
 
 def test_a_variant_may_be_of_one_precision(plugin: Plugin) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from xbench.plan import Spec
+from xbench.plan import PRECISIONS, Spec
 from xbench.units import format_s
 
 DEFAULT = Spec(model="")
@@ -54,7 +54,18 @@ Backends = Annotated[
         "`all` is every backend, `all+` every variant too.",
     ),
 ]
-Device = Annotated[str, Option(metavar="NAME", help="cpu or cuda:0, as in `xbench devices`.")]
+Device = Annotated[
+    str,
+    Option(metavar="NAME", help="cpu, cuda:0 or the start of a UUID, as in `xbench devices`."),
+]
+Devices = Annotated[
+    str,
+    Option(
+        metavar="NAMES",
+        help="By commas: cpu, cuda:0, a GPU's UUID or the start of one, as in `xbench devices`; "
+        "`all` is every one.",
+    ),
+]
 Batch = Annotated[str, Option(metavar="SIZES", help="Such as 1,8. Default: the model's own, or 1.")]
 Shapes = Annotated[
     list[str] | None,
@@ -64,7 +75,22 @@ Threads = Annotated[
     int | None,
     Option(metavar="N", min=1, help="Threads of one inference. Default: one a physical core."),
 ]
-Precision = Annotated[str, Option(metavar="NAME", help="fp32; no other so far.")]
+Precision = Annotated[
+    str,
+    Option(
+        metavar="NAMES",
+        help=f"Of {', '.join(PRECISIONS)}, by commas. The model's file is converted to fp16, bf16 "
+        "and int8 once; tf32 is for GPUs. Each row tells how far its outputs lie from fp32.",
+    ),
+]
+Boundary = Annotated[
+    str,
+    Option(
+        metavar="NAME",
+        help="Where a timed run begins and ends. host: NumPy in, NumPy out; device: inputs and "
+        "outputs stay on the GPU; compute: between the GPU's own events.",
+    ),
+]
 Launches = Annotated[
     int | None,
     Option(

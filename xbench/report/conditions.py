@@ -78,7 +78,7 @@ def _form(ran: Iterable[CellResult]) -> str:
     """Return who ran the model in the form that it was given in, where that is not ONNX."""
     own: dict[bool, list[str]] = {True: [], False: []}
     for cell in ran:
-        own[(cell.importer or "").startswith(AS_GIVEN)].append(clean(cell.backend))
+        own[(cell.importer or "").startswith(AS_GIVEN)].append(clean(cell.name))
     if not own[True]:
         return ""
     as_given = f"{', '.join(_unique(own[True]))} ran it as it was given"
@@ -98,7 +98,7 @@ def _precision(ran: Iterable[CellResult]) -> str:
         return f"{requested} asked for and held by every row"
     effective: dict[str, list[str]] = {}
     for cell, own in zip(ran, told, strict=True):
-        effective.setdefault(own, []).append(clean(cell.backend))
+        effective.setdefault(own, []).append(clean(cell.name))
     by_row = "; ".join(f"{own} ({', '.join(_unique(names))})" for own, names in effective.items())
     if asked == told:
         return clean(f"held by every row: {by_row}")

@@ -4,7 +4,8 @@ The unit is in the column's name. ``ratio`` is the baseline's median latency ove
 row's: above 1 the row is faster. Cautions are their codes, separated by spaces. Of the host's
 memory each part is a median over the launches, with least and most: ``model`` and ``resident`` are
 what the model costs on top of framework and inputs, at most and in the steady state. Energy has a
-label, which says why where there is no number.
+label, which says why where there is no number. ``label`` is the row's name in comparisons, and
+``boundary_device_ns`` the median latency at that boundary, where a backend knows more than one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
 
+from xbench.adapter import BOUNDARIES
 from xbench.report.energy import interval
 from xbench.report.text import clean
 from xbench.result import PERCENTILES, CellResult, Interval, Run
@@ -52,6 +54,8 @@ COLUMNS = (
     *(f"memory_{part}_bytes{end}" for part in _PARTS for end in _ENDS),
     *(f"energy_{name}" for name in _METERED),
     *(f"energy_{name}{bound}" for name in _ENERGIES for bound in _BOUNDS),
+    "label",
+    *(f"boundary_{name}_ns" for name in BOUNDARIES),
 )
 
 
@@ -83,6 +87,8 @@ def _values(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
     yield from _energy(cell.energy or {})
     yield from ((f"parity_{name}", getattr(cell.parity, name)) for name in _PARITY)
     yield "fallback_nodes", (cell.fallback or {}).get("nodes")
+    yield "label", cell.name
+    yield from ((f"boundary_{of}_ns", told) for of, told in (cell.boundaries_ns or {}).items())
     yield "cautions", " ".join(caution.code for caution in cell.cautions)
     yield from _against_baseline(run, cell)
 

@@ -14,11 +14,11 @@ from xbench.telemetry.tally import UNAVAILABLE
 if TYPE_CHECKING:
     from xbench.result import CellResult, Run
 
-HEADER = ("energy", "per inference", "running", "idle", "label", "scope")
+ENERGY_HEADER = ("energy", "per inference", "running", "idle", "label", "scope")
 
 
 def energy_rows(run: Run) -> tuple[tuple[str, ...], ...]:
-    """Return the texts under `HEADER` for each ranked row that has a figure."""
+    """Return the texts under `ENERGY_HEADER` for each ranked row that has a figure."""
     differ = apart(run)
     return tuple(_row(cell, told, differ) for cell, told in _told(run) if told["per_inference_j"])
 
@@ -33,7 +33,7 @@ def energy_missing(run: Run) -> str:
     for cell, energy in told:
         reason = energy["label"].removeprefix(UNAVAILABLE)
         why = f"{sentence(clean(reason))} {sentence(clean(energy['fix'] or ''))}".strip()
-        whose.setdefault(why, []).append(clean(cell.backend))
+        whose.setdefault(why, []).append(clean(cell.name))
     if not whose:
         return ""
     if len(whose) == 1 and len(told) == len(list(_told(run))):

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xbench.report.conditions import conditions
-from xbench.report.energy import HEADER as ENERGY_HEADER
-from xbench.report.energy import energy_rows
-from xbench.report.memory import HEADER, memory_rows
+from xbench.report.costs import CostTable, cost_tables
 from xbench.report.text import clean, sentence
 from xbench.report.verdict import verdicts
 from xbench.report.view import Group, SharedCaution, Unranked, groups, shared_cautions
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from xbench.result import Run
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|~<>&$])")
-_RIGHT = {"p50", "p99", "per s", *HEADER[1:], *ENERGY_HEADER[1:4]}
+_RIGHT = ("p50", "p99", "per s")
 
 
 def render(run: Run) -> str:
@@ -26,7 +24,7 @@ def render(run: Run) -> str:
     blocks = [f"## xbench: {_name(run.model.get('name') or 'model')}"]
     for group, verdict in zip(groups(run), verdicts(run), strict=True):
         blocks += [f"**{escape(verdict)}**", *_group(group)]
-    blocks += [_memory(run), _energy(run)]
+    blocks += [_costs(table) for table in cost_tables(run)]
     facts = [f"- {label}: {escape(text)}" for label, text in conditions(run)]
     blocks += ["\n".join(facts), *_cautions(shared_cautions(run))]
     if run.interrupted:
@@ -62,23 +60,16 @@ def _ranked(group: Group) -> str:
             row.throughput,
             escape(row.ratio),
             row.verdict,
-            escape(row.outputs),
+            escape(f"{row.outputs}, {row.loss}" if row.loss else row.outputs),
         )
         for row in group.rows
     )
     return _table(header, rows)
 
 
-def _memory(run: Run) -> str:
-    """Return a table of what each row holds of the host's memory; empty if nothing was read."""
-    rows = [(_name(row.backend), *row.cells[1:]) for row in memory_rows(run)]
-    return _table(("memory", *HEADER[1:]), rows) if rows else ""
-
-
-def _energy(run: Run) -> str:
-    """Return a table of what an inference of each row costs; empty if nothing was measured."""
-    rows = [(_name(name), *map(escape, figures)) for name, *figures in energy_rows(run)]
-    return _table(ENERGY_HEADER, rows) if rows else ""
+def _costs(table: CostTable) -> str:
+    rows = ((_name(name), *map(escape, figures)) for name, *figures in table.rows)
+    return _table(table.header, rows, table.numbers)
 
 
 def _unranked(rows: tuple[Unranked, ...]) -> str:
@@ -96,8 +87,10 @@ def _unranked(rows: tuple[Unranked, ...]) -> str:
     )
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    rule = ("---:" if name in _RIGHT else "---" for name in header)
+def _table(
+    header: tuple[str, ...], rows: Iterable[tuple[str, ...]], right: tuple[str, ...] = _RIGHT
+) -> str:
+    rule = ("---:" if name in right else "---" for name in header)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, tuple(rule), *rows))
 
 

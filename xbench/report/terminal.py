@@ -12,9 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xbench.report.conditions import conditions
-from xbench.report.energy import HEADER as ENERGY_HEADER
-from xbench.report.energy import energy_rows
-from xbench.report.memory import HEADER, MemoryRow, memory_rows
+from xbench.report.costs import CostTable, cost_tables
 from xbench.report.text import clean, sentence, shorten
 from xbench.report.verdict import verdicts
 from xbench.report.view import Group as Cells
@@ -56,8 +54,8 @@ def _report(run: Run) -> RenderableType:
     for cells in groups(run):
         parts += [*_cells(cells), Text()]
     parts += [Padding(Text(line, "bold"), (0, 0, 1, 0)) for line in verdicts(run)]
-    parts += _memory(memory_rows(run))
-    parts += _energy(energy_rows(run))
+    for table in cost_tables(run):
+        parts += [_costs(table), Text()]
     parts.append(_facts(conditions(run)))
     parts += _cautions(shared_cautions(run))
     parts += [Text(), *_closing(run)]
@@ -101,7 +99,7 @@ def _first_line(row: Row) -> tuple[Text, ...]:
 def _second_line(row: Row) -> tuple[Text, ...]:
     verdict = Text(row.verdict if row.ratio else "", _VERDICT_STYLES.get(row.verdict, ""))
     version = Text(shorten(row.version, _LONGEST_NAME), "dim")
-    return (Text(), version, Text(), Text(), Text(), verdict, Text())
+    return (Text(), version, Text(), Text(), Text(), verdict, Text(row.loss, "dim"))
 
 
 def _unranked(row: Unranked) -> RenderableType:
@@ -115,31 +113,20 @@ def _unranked(row: Unranked) -> RenderableType:
     return Group(head, *(Padding(part, (0, 0, 0, 4)) for part in detail))
 
 
-def _memory(rows: tuple[MemoryRow, ...]) -> list[RenderableType]:
-    if not rows:
-        return []
+def _costs(costs: CostTable) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("memory", overflow="fold", min_width=8)
-    for name in HEADER[1:]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        name, *sizes = row.cells
-        table.add_row(Text(shorten(name, _LONGEST_NAME)), *map(Text, sizes))
-    return [table, Text()]
-
-
-def _energy(rows: tuple[tuple[str, ...], ...]) -> list[RenderableType]:
-    if not rows:
-        return []
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column(ENERGY_HEADER[0], overflow="fold", min_width=8)
-    for name in ENERGY_HEADER[1:4]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ENERGY_HEADER[4:]:
-        table.add_column(name, overflow="fold")
-    for name, *figures in rows:
+    table.add_column(costs.header[0], overflow="fold", min_width=8)
+    for name in costs.header[1:]:
+        number = name in costs.numbers
+        table.add_column(
+            name,
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="ellipsis" if number else "fold",
+        )
+    for name, *figures in costs.rows:
         table.add_row(Text(shorten(name, _LONGEST_NAME)), *map(Text, figures))
-    return [table, Text()]
+    return table
 
 
 def _facts(lines: tuple[tuple[str, str], ...]) -> Table:

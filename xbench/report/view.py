@@ -1,7 +1,7 @@
 """What is said of a run, before anyone draws it.
 
-Rows are compared within a group: the cells of one device and batch. A row of another precision
-stands among them by its own name, such as ``litert:int8``.
+Rows are compared within a group: the cells of one batch size. Rows of other devices and precisions
+stand among them by their names, such as ``pytorch fp16 cuda:0``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Row:
         ratio: Speed against the baseline with its interval, or empty for the baseline.
         verdict: A verdict's word, ``baseline``, or empty where nothing was compared.
         outputs: Whether the outputs of the timed inferences agree with the reference.
+        loss: How far they lie from it, for a row of less precision than fp32; else empty.
     """
 
     rank: str
@@ -43,6 +44,7 @@ class Row:
     ratio: str
     verdict: str
     outputs: str
+    loss: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +94,11 @@ class SharedCaution:
 
 def groups(run: Run) -> tuple[Group, ...]:
     """Return the run's groups, in the order of their first cells."""
-    members: dict[tuple[object, ...], list[CellResult]] = {}
+    members: dict[int | None, list[CellResult]] = {}
     for cell in run.results:
-        members.setdefault(_group_key(cell), []).append(cell)
-    keys = list(members)
-    return tuple(_group(run, cells, _title(key, keys)) for key, cells in members.items())
+        members.setdefault(cell.batch, []).append(cell)
+    several = len(members) > 1
+    return tuple(_group(run, cells, _title(batch, several)) for batch, cells in members.items())
 
 
 def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
@@ -104,7 +106,7 @@ def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
     shared: dict[Caution, list[str]] = {caution: [] for caution in run.cautions}
     several = len(groups(run)) > 1
     for cell in run.results:
-        name = f"{cell.backend} (batch {cell.batch})" if several else cell.backend
+        name = f"{cell.name} (batch {cell.batch})" if several else cell.name
         for caution in cell.cautions:
             rows = shared.setdefault(caution, [])
             if clean(name) not in rows:
@@ -113,27 +115,20 @@ def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
 
 
 def apart(run: Run) -> tuple[str, ...]:
-    """Return in which of device and batch the run's rows differ."""
-    names = ("device", "batch")
-    return tuple(n for n in names if len({getattr(cell, n) for cell in run.results}) > 1)
+    """Return ``("batch",)`` where the run's rows differ in it, else nothing."""
+    return ("batch",) if len({cell.batch for cell in run.results}) > 1 else ()
 
 
 def named(cell: CellResult, differ: tuple[str, ...]) -> str:
     """Return a row's name in a table of all groups: with what sets its group apart."""
-    words = {"device": cell.device, "batch": f"batch {cell.batch or 'of its own'}"}
-    setting = ", ".join(words[name] for name in differ)
-    return clean(f"{cell.backend} ({setting})" if setting else cell.backend)
+    setting = f"batch {cell.batch or 'of its own'}" if differ else ""
+    return clean(f"{cell.name} ({setting})" if setting else cell.name)
 
 
-def _group_key(cell: CellResult) -> tuple[object, ...]:
-    return (cell.device, cell.batch)
-
-
-def _title(key: tuple[object, ...], keys: list[tuple[object, ...]]) -> str:
-    """Return the parts of a group's key in which the groups of the run differ."""
-    words = (f"{key[0]}", f"batch {key[1]}" if key[1] else "the model's own batch")
-    parts = [word for i, word in enumerate(words) if len({other[i] for other in keys}) > 1]
-    return clean(", ".join(parts))
+def _title(batch: int | None, several: bool) -> str:
+    """Return what sets a group apart from the run's others."""
+    words = f"batch {batch}" if batch else "the model's own batch"
+    return words if several else ""
 
 
 def _group(run: Run, cells: list[CellResult], title: str) -> Group:
@@ -149,7 +144,7 @@ def _group(run: Run, cells: list[CellResult], title: str) -> Group:
         rows=tuple(_row(cell, ranked, by_candidate, first) for cell in ranked),
         unranked=tuple(_unranked(cell) for cell in cells if not cell.ranked),
         comparisons=tuple(sorted(against, key=lambda one: -one.ratio.value if one.ratio else 0.0)),
-        replaced=clean(cells[0].backend) if first and first.baseline_id != cells[0].id else None,
+        replaced=clean(cells[0].name) if first and first.baseline_id != cells[0].id else None,
         lead=_lead(ranked, inside, first),
     )
 
@@ -203,7 +198,7 @@ def _row(
         verdict = "baseline"
     return Row(
         rank=_rank(cell, ranked),
-        backend=clean(cell.backend),
+        backend=clean(cell.name),
         version=clean(cell.backend_version or ""),
         p50=percentile_text(cell.latency_ns, "p50"),
         p99=percentile_text(cell.latency_ns, "p99"),
@@ -211,7 +206,15 @@ def _row(
         ratio=ratio_text(comparison.ratio) if comparison and comparison.ratio else "",
         verdict=verdict,
         outputs=_PARITY_WORDS.get(cell.parity.status, clean(cell.parity.status)),
+        loss=_loss(cell),
     )
+
+
+def _loss(cell: CellResult) -> str:
+    """Return how far a row of less precision lies from the fp32 reference, such as ``off 0.4%``."""
+    if cell.precision.get("requested") == "fp32" or cell.parity.max_rel is None:
+        return ""
+    return f"off {100 * cell.parity.max_rel:.2g}%"
 
 
 def _rank(cell: CellResult, ranked: Iterable[CellResult]) -> str:
@@ -225,7 +228,7 @@ def _unranked(cell: CellResult) -> Unranked:
     status = _STATUS_WORDS.get(cell.status, cell.status.value.replace("_", " "))
     p50 = cell.latency_ns.percentiles.get("p50") if cell.latency_ns else None
     return Unranked(
-        backend=clean(cell.backend),
+        backend=clean(cell.name),
         version=clean(cell.backend_version or ""),
         status=status,
         reason=clean(cell.reason or _parity_reason(cell)),

@@ -19,11 +19,24 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from xbench.adapter import Adapter, Array, BoundModel, Checks, Facts, Limits, Session
+from xbench.adapter import (
+    BOUNDARIES,
+    Adapter,
+    Array,
+    BoundModel,
+    Checks,
+    Facts,
+    Limits,
+    Resident,
+    Session,
+)
 from xbench.errors import UnsupportedNodeError, UsageError
 from xbench.inputs import save_feeds
+from xbench.parity import compare_outputs
+from xbench.plan import IN_THE_FILE, PRECISIONS
 from xbench.testing import models, probe
 from xbench.testing.models import Example
+from xbench.testing.narrow import narrow
 from xbench.wire import facts_from_json
 
 LIMITS = Limits(threads=1)
@@ -37,10 +50,12 @@ class AdapterConformance:
     Attributes:
         adapter: The adapter's class.
         variant: The variant under test.
+        limits: What it may use; a device of ``cuda:0`` runs the suite on a GPU.
     """
 
     adapter: ClassVar[type[Any]]
     variant: ClassVar[str] = ""
+    limits: ClassVar[Limits] = LIMITS
 
     @pytest.fixture
     def made(self) -> Adapter:
@@ -53,7 +68,7 @@ class AdapterConformance:
         """Return an adapter whose framework is imported."""
         if reason := made.available().reason:
             pytest.skip(reason)
-        made.prepare(LIMITS)
+        made.prepare(self.limits)
         return made
 
     @pytest.fixture(params=EXAMPLES)
@@ -69,7 +84,7 @@ class AdapterConformance:
     @pytest.fixture
     def session(self, ready: Adapter, model: BoundModel) -> Iterator[Session]:
         """Return the example, loaded; closed afterwards."""
-        session = ready.load(model, LIMITS, "fp32")
+        session = ready.load(model, self.limits, "fp32")
         yield session
         session.close()
 
@@ -96,9 +111,9 @@ class AdapterConformance:
 
     def test_preparing_returns_the_version(self, ready: Adapter) -> None:
         """Preparing again, as each launch does in its own process, changes nothing."""
-        version = ready.prepare(LIMITS)
+        version = ready.prepare(self.limits)
         assert version, "there is no version"
-        assert version == ready.prepare(LIMITS), "the version changes"
+        assert version == ready.prepare(self.limits), "the version changes"
 
     def test_outputs_are_right(self, session: Session, example: Example) -> None:
         """Names, order, types, shapes and values are those of ``onnx.reference``."""
@@ -136,20 +151,35 @@ class AdapterConformance:
         infer(session, example.feeds[0])
         facts = session.facts()
         assert facts.precision in (None, "fp32"), f"it computes in {facts.precision}"
-        assert facts.threads in (None, LIMITS.threads), f"it takes {facts.threads} threads"
+        assert facts.threads in (None, self.limits.threads), f"it takes {facts.threads} threads"
         sent = facts_from_json(json.loads(json.dumps(asdict(facts))))
         assert sent == _plain(facts), f"{facts} arrives as {sent}"
 
+    def test_every_boundary_has_the_same_outputs(self, session: Session, example: Example) -> None:
+        """All that a session knows compute the same, in whatever order they come."""
+        if not isinstance(session, Resident):
+            return
+        for boundary in (*BOUNDARIES, *reversed(BOUNDARIES)):
+            try:
+                session.at(boundary)
+            except UsageError:
+                assert boundary != "host", "every session has the host's boundary"
+                continue
+            for feed in (0, 1):
+                _assert_same(infer(session, example.feeds[feed]), example.expected(feed))
+            if boundary == "compute":
+                assert session.device_ns() > 0, "no time passed between the device's events"
+
     def test_closing_twice_does_no_harm(self, ready: Adapter, tmp_path: Path) -> None:
         """A worker closes what a fault may have closed already."""
-        session = ready.load(models.elementwise().write(tmp_path), LIMITS, "fp32")
+        session = ready.load(models.elementwise().write(tmp_path), self.limits, "fp32")
         session.close()
         session.close()
 
     def test_sessions_do_not_share_state(self, ready: Adapter, tmp_path: Path) -> None:
         """Two loaded models keep their own inputs and outputs."""
         examples = models.perceptron(), models.convolution()
-        sessions = [ready.load(one.write(tmp_path), LIMITS, "fp32") for one in examples]
+        sessions = [ready.load(one.write(tmp_path), self.limits, "fp32") for one in examples]
         for session, example in zip(sessions, examples, strict=True):
             session.bind(example.feeds[0])
         for session in sessions:
@@ -162,7 +192,7 @@ class AdapterConformance:
     def test_fp32_is_fp32(self, ready: Adapter, tmp_path: Path) -> None:
         """No faster type stands in for float32: neither bfloat16 nor TF32."""
         example = models.long_sums()
-        session = ready.load(example.write(tmp_path), LIMITS, "fp32")
+        session = ready.load(example.write(tmp_path), self.limits, "fp32")
         outputs = infer(session, example.feeds[0])
         session.close()
         for name, right in models.in_float64(example, 0).items():
@@ -171,20 +201,42 @@ class AdapterConformance:
             share = error / np.abs(exact).max()
             assert share < FP32_ERROR, f"{name!r} is off by {share:.1e} of the largest output"
 
+    @pytest.mark.parametrize("precision", IN_THE_FILE)
+    def test_a_narrow_file_agrees_or_is_refused(
+        self, ready: Adapter, tmp_path: Path, precision: str
+    ) -> None:
+        """What is narrow is computed within its tolerance, and its precision is a known word."""
+        if self.variant in getattr(ready, "precisions", {}):
+            return  # it narrows by its own means, and is given the file as it was
+        example = narrow(precision)
+        try:
+            session = ready.load(example.write(tmp_path), self.limits, precision)
+            outputs = infer(session, example.feeds[0])
+        except (UsageError, UnsupportedNodeError):
+            return
+        parity = compare_outputs(models.perceptron().expected(0), outputs, precision)
+        assert parity.status == "agrees", parity.reason
+        told = session.facts().precision
+        session.close()
+        unknown = set(told.split("+")) - set(PRECISIONS) if told else None
+        assert not unknown, f"it says that it computes in {told}"
+
     @pytest.mark.usefixtures("ready")
     def test_the_thread_cap_holds(self, tmp_path: Path) -> None:
         """With one thread asked for, the kernel sees one work at a time."""
+        if self.limits.device != "cpu":
+            pytest.skip("the cap is on the threads of a CPU")
         example = models.work()
         save_feeds(tmp_path / "feeds.npz", (example.feeds[0],))
         busy = probe.busy_threads(
-            self.adapter, self.variant, example.write(tmp_path), tmp_path / "feeds.npz", LIMITS
+            self.adapter, self.variant, example.write(tmp_path), tmp_path / "feeds.npz", self.limits
         )
         assert busy == 1, f"one thread was asked for, and {busy} work at a time"
 
     def test_an_unknown_operator_is_named(self, ready: Adapter, tmp_path: Path) -> None:
         """The row says which node cannot be run."""
         with pytest.raises(UnsupportedNodeError) as raised:
-            ready.load(models.unknown_operator().write(tmp_path), LIMITS, "fp32")
+            ready.load(models.unknown_operator().write(tmp_path), self.limits, "fp32")
         found = raised.value
         assert "Nonsense" in found.operator, f"the operator is called {found.operator!r}"
         assert found.node == "nonsense_1", f"the node is called {found.node!r}"
@@ -194,25 +246,27 @@ class AdapterConformance:
         if not isinstance(ready, Checks):
             return
         for example in EXAMPLES.values():
-            ready.check(example.write(tmp_path), LIMITS, "fp32")
+            ready.check(example.write(tmp_path), self.limits, "fp32")
         unknown = models.unknown_operator().write(tmp_path)
         with pytest.raises(UnsupportedNodeError) as raised:
-            ready.check(unknown, LIMITS, "fp32")
+            ready.check(unknown, self.limits, "fp32")
         assert raised.value.node == "nonsense_1", f"the node is called {raised.value.node!r}"
         with pytest.raises(UsageError):
-            ready.check(unknown, replace(LIMITS, device="nowhere:0"), "fp32")
+            ready.check(unknown, replace(self.limits, device="nowhere:0"), "fp32")
 
     def test_a_device_that_it_has_not_is_refused(self, ready: Adapter, tmp_path: Path) -> None:
         """No device stands in for another."""
         with pytest.raises(UsageError):
             ready.load(
-                models.elementwise().write(tmp_path), replace(LIMITS, device="nowhere:0"), "fp32"
+                models.elementwise().write(tmp_path),
+                replace(self.limits, device="nowhere:0"),
+                "fp32",
             )
 
     def test_a_precision_that_it_has_not_is_refused(self, ready: Adapter, tmp_path: Path) -> None:
         """No precision stands in for another."""
         with pytest.raises(UsageError):
-            ready.load(models.elementwise().write(tmp_path), LIMITS, "fp3")
+            ready.load(models.elementwise().write(tmp_path), self.limits, "fp3")
 
 
 def infer(session: Session, feeds: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -55,7 +55,8 @@ def test_plain_defaults_are_those_of_the_plan(harness: Harness) -> None:
 def test_every_option_reaches_the_plan(harness: Harness, tmp_path: Path) -> None:
     line = (
         "m.onnx --backends onnxruntime,pytorch:compile --device cpu --batch 1,8 --threads 2 "
-        "--shape ids=1x128 --shape mask=1x128 --precision fp32 --launches 3 --seed 9 "
+        "--shape ids=1x128 --shape mask=1x128 --precision fp32,int8 --boundary device "
+        "--launches 3 --seed 9 "
         "--precision-target 2% --time-budget 2min --timeout 90s --inputs feeds.npz --out there"
     )
     assert compare(*line.split()).exit_code == 0
@@ -65,6 +66,8 @@ def test_every_option_reaches_the_plan(harness: Harness, tmp_path: Path) -> None
         batches=(1, 8),
         shapes={"ids": (1, 128), "mask": (1, 128)},
         threads=2,
+        precision="fp32,int8",
+        boundary="device",
         launches=3,
         precision_target=0.02,
         time_budget_s=120.0,

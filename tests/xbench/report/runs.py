@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from xbench.adapter import BOUNDARIES
 from xbench.result import (
     PERCENTILES,
     Caution,
@@ -105,8 +106,8 @@ def versus(
     baseline: CellResult, candidate: CellResult, ratio: Interval | None, verdict: str, **own: Any
 ) -> Comparison:
     return Comparison(
-        baseline=baseline.backend,
-        candidate=candidate.backend,
+        baseline=baseline.name,
+        candidate=candidate.name,
         baseline_id=baseline.id,
         candidate_id=candidate.id,
         ratio=ratio,
@@ -184,6 +185,8 @@ def intervals(draw: st.DrawFn) -> Interval:
     return Interval(value, value * (1 - below), value * (1 + above))
 
 
+FP32 = {"requested": "fp32", "effective": "fp32"}
+SPLIT = {name: st.none() | positive for name in BOUNDARIES}
 SIZES = st.integers(0, 10**13)
 energies = st.none() | st.builds(energy, st.none() | intervals(), names, names)
 memories = st.builds(memory, st.none() | SIZES, SIZES, SIZES, st.none() | SIZES)
@@ -206,6 +209,8 @@ def cells(draw: st.DrawFn, number: int) -> CellResult:
         parity=Parity(draw(st.sampled_from(["agrees", "disagrees", "degenerate", "not_checked"]))),
         cautions=draw(st.lists(st.builds(Caution, names, names, names), max_size=2).map(tuple)),
         energy=draw(energies),
+        precision=draw(st.sampled_from([FP32, {"requested": "int8", "effective": None}])),
+        boundaries_ns=draw(st.none() | st.fixed_dictionaries(SPLIT)),
         **({"memory_bytes": draw(memories)} if ran and draw(st.booleans()) else {}),
     )
 

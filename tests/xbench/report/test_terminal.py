@@ -23,7 +23,7 @@ from tests.xbench.report.runs import (
 from xbench.report.terminal import render
 from xbench.report.text import clean
 from xbench.report.view import groups
-from xbench.result import Caution, Run, Status
+from xbench.result import Caution, Parity, Run, Status
 
 
 def line_with(text: str, word: str) -> str:
@@ -107,6 +107,38 @@ def test_rows_of_two_precisions_stand_in_one_table_by_their_names() -> None:
     text = " ".join(render(run_of((wide, narrow), (pair,))).split())
     assert "held by every row: fp32 (litert); int8 (litert:int8)" in text
     assert "litert:int8 is 1.98 to 2.02 times as fast as litert" in text
+
+
+def test_a_row_of_less_precision_tells_its_loss_and_one_of_fp32_none() -> None:
+    """How far the outputs lie from the fp32 reference stands under whether they agree."""
+    parity = Parity("agrees", "onnxruntime:reference", 0.1, 0.00412, 0.9999, "logits")
+    fine = cell(0, "a", 4e6, 2, label="a fp32", parity=parity)
+    held = {"requested": "fp16", "effective": "fp16"}
+    half = cell(1, "a", 2e6, 1, label="a fp16", precision=held, parity=parity)
+    text = render(run_of((fine, half), (versus(fine, half, interval(2.0), "faster"),)))
+    assert re.search(r"a fp16 .* agree\n .*off 0.41%", text)
+    assert text.count("off ") == 1
+
+
+def test_devices_are_compared_in_one_table_by_their_names() -> None:
+    """To choose a device, its rows stand beside each other."""
+    cpu = cell(0, "a", 4e6, 2, label="a cpu")
+    gpu = cell(1, "a", 1e6, 1, label="a cuda:0", device="cuda:0")
+    (group,) = groups(run_of((cpu, gpu), (versus(cpu, gpu, interval(4.0), "faster"),)))
+    assert [row.backend for row in group.rows] == ["a cuda:0", "a cpu"]
+    assert group.comparisons[0].candidate == "a cuda:0"
+
+
+def test_a_gpus_rows_tell_its_memory_and_where_the_time_goes() -> None:
+    """Three figures of memory and three of time, none of which is another."""
+    told = {"device": 600 << 20, "allocator": 99 << 20, "on_device": {"process_peak": 700 << 20}}
+    split = {"host": 1.0e6, "device": 0.8e6, "compute": None}
+    gpu = cell(0, "a", 1e6, 1, memory_bytes={"host": None} | told, boundaries_ns=split)
+    text = render(run_of((gpu, cell(1, "b", 2e6, 2))))
+    assert re.search(
+        r"GPU memory +used +by process +allocator\na +600 MiB +700 MiB +99.0 MiB\n\n", text
+    )
+    assert re.search(r"boundary +host +device +compute\na +1.00 ms +800 µs +-\n\n", text)
 
 
 def test_it_says_who_ran_the_model_in_its_own_form() -> None:
