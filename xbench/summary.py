@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
 from math import isfinite
 from statistics import fmean, median
 from typing import Any
@@ -15,15 +14,14 @@ from xbench.inputs import InputsInfo
 from xbench.launches import launch_interval
 from xbench.metering import why_none
 from xbench.model import Model
+from xbench.pairs import Pairs
 from xbench.plan import Cell, Spec
-from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status, Verdict
+from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
-from xbench.stats import latency, ranks, seconds_needed, verdict
+from xbench.stats import latency
 from xbench.telemetry import device_memory, footprint
 from xbench.weights import WeightsHealth
-
-TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +84,11 @@ def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
 def summarise(measured: Measured) -> Summary:
     """Return what the samples say."""
     rounds = Rounds(measured.samples.epochs)
-    found = rows(measured, rounds)
-    compared = comparisons(measured, found, rounds)
+    pairs = Pairs(measured.spec, measured.cells, rounds, measured.spent_s)
+    bare = rows(measured, rounds)
+    compared = pairs.comparisons(bare)
+    ranked = zip(bare, pairs.ranks(bare), strict=True)
+    found = tuple(replace(row, rank=rank) for row, rank in ranked)
     return Summary(found, compared, run_cautions(_run_evidence(measured, compared, rounds)))
 
 
@@ -111,25 +112,11 @@ def _run_evidence(
 
 
 def rows(measured: Measured, rounds: Rounds) -> tuple[CellResult, ...]:
-    """Return a row for every cell, in the order of the cells, ranked within its batch size."""
+    """Return a row for every cell, in the order of the cells, without a rank."""
     quiet = rounds.quiet()
-    bare = [
+    return tuple(
         _row(measured, cell, of_cell(measured.samples, cell.id, quiet)) for cell in measured.cells
-    ]
-    order = _ranks(measured, bare, rounds)
-    return tuple(replace(row, rank=rank) for row, rank in zip(bare, order, strict=True))
-
-
-def comparisons(
-    measured: Measured, results: Sequence[CellResult], rounds: Rounds
-) -> tuple[Comparison, ...]:
-    """Return every pair of ranked rows of one batch size, the earlier one as the baseline."""
-    found = []
-    for first, second in combinations(measured.cells, 2):
-        ranked = results[first.id].ranked and results[second.id].ranked
-        if first.group == second.group and ranked:
-            found.append(_comparison(measured, first, second, rounds))
-    return tuple(found)
+    )
 
 
 def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
@@ -254,57 +241,3 @@ def _with_latency(row: CellResult, epochs: Sequence[Epoch]) -> CellResult:
 def _bounded(interval: Interval) -> Interval | None:
     """Return the interval, or None where one value told no spread."""
     return interval if isfinite(interval.low) and isfinite(interval.high) else None
-
-
-def _comparison(measured: Measured, first: Cell, second: Cell, rounds: Rounds) -> Comparison:
-    common = rounds.of_cell(first.id) & rounds.of_cell(second.id)
-    quiet = common & rounds.quiet()
-    ratio = rounds.ratio(first.id, second.id, quiet) or rounds.ratio(first.id, second.id)
-    said = _verdict(measured, ratio, len({launch for launch, _ in common}))
-    needed_s = None
-    if said is Verdict.UNDETERMINED and ratio:
-        needed_s = seconds_needed(ratio, measured.spec.precision_target, measured.spent_s)
-    return Comparison(
-        baseline=first.label,
-        candidate=second.label,
-        baseline_id=first.id,
-        candidate_id=second.id,
-        ratio=ratio,
-        verdict=said,
-        quiet_share=_quiet_share(rounds, common),
-        disturbed_ratio=_value(rounds.ratio(first.id, second.id, common - quiet)),
-        needed_s=needed_s,
-    )
-
-
-def _quiet_share(rounds: Rounds, common: frozenset[Round]) -> float | None:
-    """Return the quiet share of the rounds in ``common``; 0 where no quiet regime was told."""
-    if not common or not rounds.quiet_share():
-        return rounds.quiet_share() if common else None
-    return len(common & rounds.quiet()) / len(common)
-
-
-def _verdict(measured: Measured, ratio: Interval | None, launches: int) -> Verdict:
-    """Return what the ratio allows; one launch decides only where no more were to be had."""
-    if launches < 2 and measured.spec.most_launches > 1:
-        return Verdict.UNDETERMINED
-    return verdict(ratio, TIE_WIDTHS * measured.spec.precision_target)
-
-
-def _value(interval: Interval | None) -> float | None:
-    return interval.value if interval else None
-
-
-def _ranks(measured: Measured, results: Sequence[CellResult], rounds: Rounds) -> list[int | None]:
-    """Rank by the paired ratios, not by each row's own p50: those saw the same disturbances."""
-    ranked: dict[int, int] = {}
-    for group in {cell.group for cell in measured.cells}:
-        members = [c for c in measured.cells if c.group == group and results[c.id].ranked]
-        pairs = [_comparison(measured, a, b, rounds) for a, b in combinations(members, 2)]
-        relative = {cell.id: 1.0 for cell in members[:1]}
-        for pair in pairs:
-            if pair.baseline_id == members[0].id and pair.ratio:
-                relative[pair.candidate_id] = 1.0 / pair.ratio.value
-        said = {(pair.baseline_id, pair.candidate_id): pair.verdict for pair in pairs}
-        ranked |= ranks(relative, said)
-    return [ranked.get(row.id) for row in results]

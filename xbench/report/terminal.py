@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from io import StringIO
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -80,7 +81,9 @@ def _table(cells: Cells) -> Table:
     for name in ("p50", "p99", "per s"):
         table.add_column(name, justify="right", no_wrap=True)
     against = f"speed vs {cells.baseline}" if cells.baseline else "speed"
-    table.add_column(Text(shorten(against, _SPEED_WIDTH)), no_wrap=True)
+    lines = wrap(against, _SPEED_WIDTH, break_long_words=False)
+    header = "\n".join(shorten(line, _SPEED_WIDTH) for line in lines)
+    table.add_column(Text(header), no_wrap=True)
     table.add_column("outputs", overflow="fold")
     for row in cells.rows:
         table.add_row(*_first_line(row))
