@@ -9,10 +9,9 @@ used up, or the time is: never because a difference has shown.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic
 
 from xbench.crew import Crew, Failed, Job
 from xbench.errors import InterruptedRunError
@@ -22,11 +21,11 @@ from xbench.plan import Spec
 from xbench.progress import Progress, Standing
 from xbench.regime import Regime
 from xbench.result import Interval, Status
-from xbench.rounds import CALM_CPUS, Rounds
+from xbench.rounds import Rounds
 from xbench.samples import Epoch, Failure, Samples
 from xbench.stats import half_width, williams
 from xbench.store import RunFolder
-from xbench.wire import Message
+from xbench.turns import Turns
 
 FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
 FEWEST_ROUNDS = 3
@@ -61,10 +60,9 @@ class Conductor:
         self._rounds = Rounds(self._epochs)
         self._seen: set[tuple[int, str, int]] = set()
         self._regime = Regime(progress)
-        self._others_cpus: float | None = None
+        self._turns = Turns(self._regime, interrupts)
         self._start_s = monotonic()
         self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0, "energy": 0.0}
-        self.parent_cpu_s = 0.0
 
     def run(self) -> Samples:
         """Return every sample of the run, an earlier part of it included."""
@@ -81,8 +79,13 @@ class Conductor:
             pass  # what was measured is reported
         finally:
             self._regime.end()
-            self.seconds["canary"] = self._regime.seconds
+            self.seconds |= {"canary": self._regime.seconds, "measure": self._turns.seconds}
         return self.samples()
+
+    @property
+    def parent_cpu_s(self) -> float:
+        """Return the CPU seconds that this process took while workers measured."""
+        return self._turns.cpu_s
 
     def samples(self) -> Samples:
         """Return what has been measured so far."""
@@ -167,48 +170,8 @@ class Conductor:
         return number
 
     def _round(self, crew: Crew, number: int, order: tuple[int, ...]) -> None:
-        feeds = self._jobs[order[0]].feed_count
-        epochs: list[Epoch] = []
-        workers = [member.process for member in crew.members.values()]
-        used = self._regime.usage(workers)
-        # A neighbour in the kernel's accounts marks a round already: its time goes to epochs.
-        listens = self._others_cpus is None or self._others_cpus <= CALM_CPUS
-        before = self._regime.canary_ns() if listens else None
-        for position, cell in enumerate(order):
-            try:
-                reply = self._timed_epoch(crew, cell, number % feeds)
-            except Failed as failed:
-                self._fail(failed.failure)
-                continue
-            after = self._regime.canary_ns() if listens else None
-            epochs.append(
-                Epoch(
-                    cell=cell,
-                    launch=crew.launch,
-                    round=number,
-                    position=position,
-                    feed=number % feeds,
-                    latencies_ns=tuple(reply["latencies_ns"]),
-                    wall_ns=reply["wall_ns"],
-                    cpu_ns=reply["cpu_ns"],
-                    canary_ns=(before, after) if before and after else None,
-                    others_cpus=None,
-                )
-            )
-            before = after
-            if self._interrupts.requested:
-                break
-        self._others_cpus = used.others_cpus(self._regime.usage(workers))
-        known = tuple(replace(epoch, others_cpus=self._others_cpus) for epoch in epochs)
-        self._keep(crew, number, order, known)
-
-    def _timed_epoch(self, crew: Crew, cell: int, feed: int) -> Message:
-        start_s, cpu_s = monotonic(), process_time()
-        try:
-            return crew.epoch(cell, feed)
-        finally:
-            self.seconds["measure"] += monotonic() - start_s
-            self.parent_cpu_s += process_time() - cpu_s
+        feed = number % self._jobs[order[0]].feed_count
+        self._keep(crew, number, order, self._turns.round(crew, number, order, feed, self._fail))
 
     def _keep(
         self, crew: Crew, number: int, order: tuple[int, ...], epochs: tuple[Epoch, ...]

@@ -25,6 +25,7 @@ from xbench.result import Status
 from xbench.samples import Failure, Launched
 from xbench.store import RunFolder
 from xbench.telemetry.children import ChildWatch
+from xbench.telemetry.device_memory import LaunchMemory
 from xbench.telemetry.memory import with_children
 from xbench.wire import Message, facts_from_json, model_to_json
 
@@ -122,12 +123,13 @@ class Crew:
             Failed: If it did not get that far; it is ended, its log kept.
         """
         label = job.cell.label
+        on_device = LaunchMemory(job.cell.limits)  # what those before hold is no part of it
         try:
             process = WorkerProcess("xbench.worker", job.cell.limits, self._interrupts)
         except OSError as error:
             raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
         member = self.members[job.cell.id] = Member(job, process)
-        with ChildWatch(process.pid) as watch:  # over before the rounds
+        with ChildWatch(process.pid) as watch, on_device.watched(process.pid):  # before the rounds
             self.tell(f"importing {label}")
             ready = {"do": "prepare", **_setting(job)}
             prepared = self._ask(member, "import", ready, self._timeout_s)
@@ -136,12 +138,14 @@ class Crew:
             self.tell(f"warming up {label}")
             warm = {"do": "warm_up", "max_s": warmup_s}
             told = self._ask(member, "warm-up", warm, self._timeout_s + warmup_s)
+        looked = self._ask(member, "warm-up", {"do": "look"}, self._timeout_s)
         told["memory"] = with_children(told["memory"], watch.held)
+        told["device_memory"] = on_device.told()
         member.settled_ns = told.pop("settled_ns")
-        facts = facts_from_json(loaded.pop("facts"))
+        looked["facts"] = facts_from_json(looked["facts"])
         told["cpus"] = tuple(told["cpus"])
         return Launched(
-            cell=job.cell.id, launch=self.launch, facts=facts, **prepared, **loaded, **told
+            cell=job.cell.id, launch=self.launch, **prepared, **loaded, **told, **looked
         )
 
     def epoch(self, cell: int, feed: int) -> Message:
@@ -235,5 +239,6 @@ def _setting(job: Job) -> dict[str, Any]:
         "limits": asdict(job.cell.limits),
         "model": model_to_json(job.model),
         "precision": job.cell.precision,
+        "boundary": job.cell.boundary,
         "feeds": str(job.feeds),
     }

@@ -7,6 +7,8 @@ Schema history (`SCHEMA` is in every document; readers refuse a newer one):
    row's ``energy`` is what `xbench.telemetry.energy.Energy.to_json` returns, and None before. A
    row's ``label`` is its name where rows differ in more than the backend: comparisons use it.
    ``boundaries_ns`` has the median latency at each boundary, where a backend knows more than one.
+   ``memory_bytes`` has ``device_reason`` and ``device_figures`` as
+   `xbench.telemetry.device_memory.of_row` returns them.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ class Rounds:
         self._log_p50: dict[int, dict[Round, float]] = defaultdict(dict)
         self._canary_ns: dict[Round, float] = {}
         self._others_cpus: dict[Round, float] = {}
+        self._throttled: set[Round] = set()
         self.add(epochs)
 
     def add(self, epochs: Iterable[Epoch]) -> None:
@@ -34,6 +35,8 @@ class Rounds:
             self._log_p50[epoch.cell][key] = log(median(epoch.latencies_ns))
             if epoch.others_cpus is not None:
                 self._others_cpus[key] = epoch.others_cpus
+            if epoch.gpu and epoch.gpu.throttled_by:
+                self._throttled.add(key)
             if epoch.canary_ns:
                 worst = max(*epoch.canary_ns, self._canary_ns.get(key, 0.0))
                 self._canary_ns[key] = worst
@@ -51,7 +54,7 @@ class Rounds:
 
         0 where no quiet regime could be told: then all rounds count, and none is known quiet.
         """
-        if not self._canary_ns and not self._others_cpus:
+        if not self._canary_ns and not self._others_cpus and not self._throttled:
             return None
         calm = self._calm()
         sung = [time_ns for key, time_ns in self._canary_ns.items() if key in calm]
@@ -59,10 +62,15 @@ class Rounds:
             return 0.0
         return len(self.quiet()) / len(self.every())
 
+    def throttled_share(self) -> float:
+        """Return the share of the rounds in which a GPU was throttled."""
+        return len(self._throttled) / max(1, len(self.every()))
+
     def quiet(self) -> frozenset[Round]:
         """Return the rounds in which the machine was undisturbed.
 
-        Other programs took next to nothing, and the canary was as fast as at the best of times.
+        Other programs took next to nothing, the canary was as fast as at the best of times, and no
+        GPU was throttled: heat that one cell made may have slowed another.
         Where hardly a round was so, all are returned: then the regimes cannot be told apart.
         """
         calm = self._calm()
@@ -72,9 +80,10 @@ class Rounds:
         return quiet_rounds(sung) | (calm - sung.keys())
 
     def _calm(self) -> frozenset[Round]:
-        """Return the rounds without other programs; none where they are too few to speak."""
+        """Return those without other programs or throttling; none where too few can speak."""
         every = self.every()
-        calm = frozenset(k for k in every if self._others_cpus.get(k, 0.0) <= CALM_CPUS)
+        alone = (key for key in every if self._others_cpus.get(key, 0.0) <= CALM_CPUS)
+        calm = frozenset(alone) - self._throttled
         enough = len(calm) >= max(FEWEST_CALM, LEAST_CALM_SHARE * len(every))
         return calm if enough else frozenset()
 

@@ -8,6 +8,55 @@ from typing import Any
 
 from xbench.adapter import Facts
 
+THROTTLED = frozenset({"hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake", "thermal"})
+"""Reasons for a slower clock that make a turn a matter of heat or of the power supply.
+
+``sw_power_cap`` is none: most GPUs reach their power limit under load, and stay there.
+"""
+THROTTLED_SHARE = 0.01  # of a turn: a counter that grew by less may have told of the time before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuState:
+    """A GPU right after a turn, and why it was slower than it can be within it.
+
+    None where the driver does not tell.
+
+    Attributes:
+        sm_mhz: Clock of the multiprocessors, in MHz.
+        mem_mhz: Clock of the memory, in MHz.
+        temperature_c: In degrees Celsius.
+        power_w: As the driver tells it: often a mean over the last second.
+        power_limit_w: What is enforced.
+        reasons: Why the clock is not higher, at the reading; () where nothing holds it down.
+        held_ns: For how long each reason held the clock down from the reading before the turn to
+            the one after it, in nanoseconds; only those that the driver counts.
+        span_ns: The time between these two readings, in nanoseconds.
+        missing: Why nothing could be read, or None.
+    """
+
+    sm_mhz: int | None = None
+    mem_mhz: int | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    reasons: tuple[str, ...] | None = None
+    held_ns: Mapping[str, int] = field(default_factory=dict)
+    span_ns: int = 0
+    missing: str | None = None
+
+    @property
+    def held_by(self) -> frozenset[str]:
+        """Return all that held the clock down in the turn for more than a moment, or at its end."""
+        least_ns = max(1, THROTTLED_SHARE * self.span_ns)
+        counted = {name for name, held_ns in self.held_ns.items() if held_ns >= least_ns}
+        return frozenset(counted.union(self.reasons or ()))
+
+    @property
+    def throttled_by(self) -> frozenset[str]:
+        """Return what throttled the GPU, in words; nothing where it ran as it can."""
+        return self.held_by & THROTTLED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
@@ -25,6 +74,7 @@ class Epoch:
         canary_ns: The canary's time just before and just after the turn; None without a canary.
         others_cpus: How many of the allowed CPUs other programs kept busy during the round, on
             average; None where the kernel does not tell.
+        gpu: The state of the cell's GPU; None on a CPU, and in runs before it was read.
     """
 
     cell: int
@@ -37,6 +87,7 @@ class Epoch:
     cpu_ns: int
     canary_ns: tuple[int, int] | None
     others_cpus: float | None
+    gpu: GpuState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +108,11 @@ class Launched:
         facts: What the runtime told of the session.
         memory: What the process and its children held, phase by phase, in bytes, as
             `xbench.telemetry.memory.with_children` returns it; None in runs before there was any.
+        boundaries_ns: Median latency at each of `xbench.adapter.BOUNDARIES`, as
+            `xbench.boundaries.split` returns it; None where the host's is the only one.
+        device_memory: What was used of its GPU, in bytes, as
+            `xbench.telemetry.device_memory.LaunchMemory.told` returns it; None on a CPU, and in
+            runs before it was read.
     """
 
     cell: int
@@ -73,6 +129,8 @@ class Launched:
     overhead_ns: float
     facts: Facts
     memory: Mapping[str, Any] | None = None
+    boundaries_ns: Mapping[str, float | None] | None = None
+    device_memory: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +139,8 @@ class Failure:
 
     Attributes:
         status: A value of `xbench.result.Status`.
-        phase: ``start``, ``import``, ``load``, ``warm-up``, ``round``, ``outputs`` or ``energy``.
+        phase: ``conversion`` of the file, ``start``, ``import``, ``load``, ``warm-up``, ``round``,
+            ``outputs`` or ``energy``.
     """
 
     cell: int

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from xbench.errors import UsageError
-from xbench.samples import Epoch, Failure, Launched, Samples
+from xbench.samples import Epoch, Failure, GpuState, Launched, Samples
 from xbench.wire import facts_from_json
 
 FORMAT = 1
@@ -184,7 +184,14 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _epoch(data: dict[str, Any]) -> Epoch:
     canary_ns = tuple(data["canary_ns"]) if data["canary_ns"] else None
     own = {"latencies_ns": tuple(data["latencies_ns"]), "canary_ns": canary_ns}
-    return Epoch(**{**data, **own})
+    return Epoch(**{**data, **own, "gpu": _gpu(data.get("gpu"))})
+
+
+def _gpu(data: dict[str, Any] | None) -> GpuState | None:
+    if data is None:  # on a CPU, or in a run from before it was read
+        return None
+    reasons = data["reasons"]
+    return GpuState(**{**data, "reasons": None if reasons is None else tuple(reasons)})
 
 
 def _launched(data: dict[str, Any]) -> Launched:

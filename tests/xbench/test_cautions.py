@@ -12,12 +12,12 @@ from xbench.adapter import Facts, Fallback, Limits
 from xbench.cautions import Code, RowEvidence, RunEvidence, row_cautions, run_cautions
 from xbench.cautions.row import ROW_RULES
 from xbench.cautions.run import RUN_RULES
-from xbench.plan import Spec, plan_cells
+from xbench.plan import Spec, Target, plan_cells
 from xbench.result import Caution, Interval, Parity
-from xbench.samples import Epoch, Launched
+from xbench.samples import Epoch, GpuState, Launched
 
 SPEC = Spec(model="m.onnx")
-CELL = plan_cells(SPEC, ("onnxruntime",), Limits(threads=2, cpus=(0, 1)))[0]
+CELL = plan_cells(SPEC, [Target(Limits(threads=2, cpus=(0, 1)), ("onnxruntime",))])[0]
 FACTS = Facts(precision="fp32", threads=2)
 
 
@@ -111,6 +111,11 @@ METERED = (
     "contended: process 7 is on the GPU too",
     "b disagrees: this is 1.2 times what it says",
 )
+COOL = GpuState(reasons=(), held_ns={"thermal": 0}, span_ns=10**8)
+HOT = replace(COOL, reasons=("hw_slowdown", "hw_thermal"))
+WAS_HOT = replace(COOL, held_ns={"thermal": 10**7})
+CAPPED = replace(COOL, reasons=("sw_power_cap",))
+A_MOMENT = replace(COOL, held_ns={"thermal": 10**5})
 FELL_BACK = Fallback(5, ("conv1", "conv2", "conv3"), "cpu")
 
 ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
@@ -135,6 +140,13 @@ ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
     (Code.DRIFT, row_with(epochs=epochs(SLOWING)), "8% slower"),
     (Code.DRIFT, row_with(epochs=epochs(SLOWING[::-1])), "7% faster"),
     (Code.DRIFT, row_with(epochs=epochs([5e6] * 10 + [6e6] * 20)), "20% slower"),
+    (
+        Code.THROTTLED,
+        row_with(gpu=(HOT, COOL, COOL, COOL)),
+        "in 25% of the rounds (hw_slowdown, hw",
+    ),
+    (Code.THROTTLED, row_with(gpu=(WAS_HOT, COOL)), "in 50% of the rounds (thermal)"),
+    (Code.THROTTLED, row_with(gpu=(HOT, CAPPED)), "and at its power limit in 50%"),
     (Code.TIMER, row_with(overhead_share=0.08), "8% of its latency"),
     (Code.MEMORY_VARIES, row_with(memory_spread=0.12), "differs by 12% between launches"),
     (Code.ENERGY_CONTENDED, row_with(energy_notes=METERED), "energy: process 7 is on the GPU too"),
@@ -162,8 +174,12 @@ HARMLESS_ROWS: list[tuple[Code, RowEvidence]] = [
     (Code.DRIFT, row_with(epochs=epochs(SLOWING[:14]))),
     (Code.DRIFT, row_with(epochs=epochs([*noisy(20, 0.01), *noisy(10, 0.01, seed=1)]))),
     (Code.DRIFT, row_with(epochs=epochs([5e6] * 10 + [9e6] * 10 + [5.5e6] * 10))),
+    (Code.THROTTLED, row_with(gpu=(CAPPED,) * 30)),
+    (Code.THROTTLED, row_with(gpu=(HOT, *(COOL,) * 199))),
+    (Code.THROTTLED, row_with(gpu=(A_MOMENT,) * 30)),
+    (Code.THROTTLED, row_with(gpu=(GpuState(missing="no driver"),) * 30)),
     (Code.TIMER, row_with(overhead_share=0.05)),
-    (Code.MEMORY_VARIES, row_with(memory_spread=0.05)),
+    (Code.MEMORY_VARIES, row_with(memory_spread=0.02)),
     (Code.ENERGY_CONTENDED, row_with(energy_notes=("whether others use it is not known",))),
     (Code.ENERGY_DISAGREES, row_with(energy_notes=METERED[:2])),
 ]
@@ -262,6 +278,10 @@ def test_a_fix_fits_the_options_in_use() -> None:
     assert fixes(one)[Code.SINGLE_LAUNCH] == "Give it longer with --time-budget"
     asked = replace(SPEC, launches=1)
     assert fixes(replace(one, spec=asked))[Code.SINGLE_LAUNCH] == "Use --launches 5"
+    noisy_run = replace(RUN, quiet_share=0.25)
+    assert "other programs" in fixes(noisy_run)[Code.DISTURBED]
+    assert "throttled" in fixes(replace(noisy_run, throttled_share=0.7))[Code.DISTURBED]
+
     in_haste = replace(one, spec=replace(asked, quick=True))
     assert fixes(in_haste)[Code.SINGLE_LAUNCH] == "Leave out --quick"
 

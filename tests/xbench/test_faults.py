@@ -259,7 +259,7 @@ def test_the_first_ctrl_c_reports_and_the_run_can_be_finished(
     program = Program(
         tiny_model, "--backends", "busy,busy:2000", "--out", out, "--json", "-", *LONG
     )
-    program.wait_for("measuring")
+    program.wait_for(": measuring")
     time.sleep(1.5)
     program.process.send_signal(signal.SIGINT)
     status, text, err = program.end()
@@ -300,7 +300,7 @@ def test_the_second_ctrl_c_stops_at_once(tiny_model: Path, tmp_path: Path) -> No
     """A turn that hangs would be waited for; the second signal does not."""
     out = tmp_path / "run"
     program = Program(tiny_model, "--backends", "busy,faulty:hang-round", "--out", out, *LONG)
-    program.wait_for("measuring")
+    program.wait_for(": measuring")
     time.sleep(1.0)
     program.process.send_signal(signal.SIGINT)
     program.wait_for("Stopping")
@@ -316,7 +316,7 @@ def test_a_killed_parent_takes_its_workers_along_and_loses_a_round_at_most(
 ) -> None:
     out = tmp_path / "run"
     program = Program(tiny_model, "--backends", "busy,busy:2000", "--out", out, *LONG)
-    program.wait_for("measuring")
+    program.wait_for(": measuring")
     time.sleep(2.0)
     program.process.kill()
     program.end()

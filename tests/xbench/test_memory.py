@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.xbench.telemetry.on_gpu import install
 from xbench.comparison import compare, run
 from xbench.plan import Spec
 from xbench.result import Run, Status
@@ -65,6 +66,29 @@ def test_what_conversion_takes_is_no_memory_of_the_model(tiny_model: Path, tmp_p
     plain, converts = (found[backend] for backend in backends)
     assert converts["phases"]["convert"]["children"] >= 300 * MB
     assert abs(converts["host"] - plain["host"]) < SLACK
+
+
+LOOKS = """
+from xbench.testing.busy import BusyAdapter, BusySession
+class Session(BusySession):
+    def facts(self):
+        self.kept = b"x" * 200_000_000
+        return super().facts()
+class Mine(BusyAdapter):
+    variants = {"": "takes 200 MB to tell about itself"}
+    def load(self, model, limits, precision):
+        return Session(model, 1_000_000)
+"""
+
+
+def test_what_a_session_takes_to_tell_about_itself_is_no_memory_of_the_model(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked after its memory was read: an adapter may run and import things to answer."""
+    looks = install(tmp_path, monkeypatch, "looks", LOOKS)
+    backends = (looks, "busy")
+    found = memories(compare(tiny_model, backends, out=tmp_path / "r", launches=1, time_budget_s=3))
+    assert abs(found[looks]["host"] - found["busy"]["host"]) < SLACK
 
 
 def test_launches_agree_within_two_hundredths(tiny_model: Path, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isclose
 
 from xbench.rounds import Rounds
-from xbench.samples import Epoch
+from xbench.samples import Epoch, GpuState
 
 MS = 1_000_000
 
@@ -68,6 +69,29 @@ def test_a_slow_host_shows_in_the_canary_alone() -> None:
     for number in range(20):
         rounds.add(epochs(number, 3.0, 2.0, canary_ms=1.2 if number < 5 else 0.6))
     assert rounds.quiet() == {(0, number) for number in range(5, 20)}
+
+
+def test_a_round_in_which_a_gpu_was_throttled_does_not_count() -> None:
+    """Whichever cell it struck: heat is shared, and the ratio of that round is not the others'."""
+    hot = GpuState(reasons=("hw_thermal",))
+    rounds = Rounds()
+    for number in range(20):
+        first, second = epochs(number, 3.0, 2.0 if number % 4 else 4.0)
+        rounds.add((first, second if number % 4 else replace(second, gpu=hot)))
+    assert rounds.quiet() == {(0, number) for number in range(20) if number % 4}
+    assert rounds.throttled_share() == 0.25
+    ratio = rounds.ratio(0, 1, rounds.quiet())
+    assert ratio is not None
+    assert isclose(ratio.low, 1.5, rel_tol=1e-6)
+
+
+def test_a_gpu_that_is_always_throttled_leaves_every_round_and_none_quiet() -> None:
+    hot = GpuState(reasons=("sw_thermal",))
+    rounds = Rounds(
+        replace(epoch, gpu=hot) for number in range(20) for epoch in epochs(number, 3.0, 2.0)
+    )
+    assert rounds.quiet() == rounds.every()
+    assert rounds.quiet_share() == 0.0
 
 
 def test_where_a_neighbour_never_rests_all_rounds_count_and_none_is_quiet() -> None:

@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from xbench.adapter import Facts, Fallback
 from xbench.errors import UsageError
-from xbench.samples import Epoch, Failure, Launched
+from xbench.samples import Epoch, Failure, GpuState, Launched
 from xbench.store import FORMAT, RunFolder, read_run, read_samples, write_atomically
 
 
@@ -77,6 +78,49 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert samples.epochs == (epoch(0), epoch(1))
     assert samples.failures == (FAILURE,)
     assert samples.orders == {(0, 0): (0, 1), (0, 1): (0, 1)}
+
+
+ON_GPU = GpuState(
+    sm_mhz=1755,
+    mem_mhz=2619,
+    temperature_c=61,
+    power_w=320.5,
+    power_limit_w=700.0,
+    reasons=("sw_power_cap",),
+    held_ns={"sw_power_cap": 10**7},
+    span_ns=10**8,
+)
+
+
+def test_the_state_of_a_gpu_and_its_memory_are_read_again(tmp_path: Path) -> None:
+    """Also where the driver told nothing, with the reason."""
+    folder = RunFolder.create(tmp_path / "run")
+    memory = {"baseline_bytes": 1, "peak_bytes": 2, "process_peak_bytes": None, "reason": "r"}
+    launched = replace(LAUNCHED, device_memory=memory)
+    epochs = tuple(
+        replace(epoch(number), gpu=gpu)
+        for number, gpu in enumerate((ON_GPU, GpuState(missing="no driver"), None))
+    )
+    folder.launched(launched)
+    for one in epochs:
+        folder.round((0,), (one,))
+    samples = read_samples(folder.path)
+    assert samples.launched == (launched,)
+    assert samples.epochs == epochs
+
+
+def test_a_run_from_before_gpus_were_read_has_none(tmp_path: Path) -> None:
+    """Its lines lack the fields, and are read as ever."""
+    folder = RunFolder.create(tmp_path / "run")
+    folder.launched(LAUNCHED)
+    folder.round((0,), (epoch(0),))
+    file = folder.path / "samples.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    del lines[0]["launched"]["device_memory"], lines[1]["epochs"][0]["gpu"]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    samples = read_samples(folder.path)
+    assert samples.launched == (LAUNCHED,)
+    assert samples.epochs == (epoch(0),)
 
 
 def test_lines_of_a_kind_that_is_not_known_are_passed_over(tmp_path: Path) -> None:

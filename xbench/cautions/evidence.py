@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from xbench.plan import Cell, Spec
 from xbench.result import Interval, Parity
-from xbench.samples import Epoch, Launched
+from xbench.samples import Epoch, GpuState, Launched
 
 Words = tuple[str, str] | None
 """What a rule answers: the text and the fix (empty where nothing helps), or no doubt."""
@@ -34,6 +34,7 @@ class Code(StrEnum):
     PARITY_NOT_CHECKED = "parity_not_checked"
     PARITY_STAND_IN = "parity_stand_in"
     FALLBACK = "fallback"
+    THROTTLED = "throttled"
     TIMER = "timer"
     MEMORY_VARIES = "memory_varies"
     MEMORY_DOUBTFUL = "memory_doubtful"
@@ -61,6 +62,7 @@ class RowEvidence:
         memory_spread: How far apart the launches' memory lies, as a share of its median.
         memory_doubts: Why its memory may not be what it is taken for.
         energy_notes: What its meters noted, the one in its row first.
+        gpu: The state of its GPU in each of its rounds, the disturbed ones too.
     """
 
     spec: Spec
@@ -72,6 +74,7 @@ class RowEvidence:
     memory_spread: float = 0.0
     memory_doubts: tuple[str, ...] = ()
     energy_notes: tuple[str, ...] = ()
+    gpu: tuple[GpuState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ class RunEvidence:
         ratios: Every ratio that was measured.
         quiet_share: Share of undisturbed rounds; 0 where no quiet regime could be told, None
             without a canary.
+        throttled_share: Share of rounds in which a GPU was throttled; these are disturbed too.
         load_share: Runnable processes per CPU before the run, or None.
         denormals: Weights that are denormal numbers.
         nonfinite: Weights that are infinite or not a number.
@@ -95,6 +99,7 @@ class RunEvidence:
     launches: int
     ratios: tuple[Interval, ...] = ()
     quiet_share: float | None = None
+    throttled_share: float = 0.0
     load_share: float | None = None
     denormals: int = 0
     nonfinite: int = 0

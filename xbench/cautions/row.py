@@ -18,11 +18,13 @@ UNSTABLE_SPREAD = 0.15  # of the median: the middle half of the epochs lies this
 DRIFT = 0.05  # between the first and the last third of the rounds
 DRIFT_ERRORS = 4.0  # standard errors, from ten rounds or so, of that difference: less may be chance
 TIMER_SHARE = 0.05  # of a latency that is the harness's own
-MEMORY_SPREAD = 0.05  # of the median, between the launches: usual are one or two hundredths
+MEMORY_SPREAD = 0.02  # of the median, between the launches: usual are a few thousandths
 CONTENDED, DISAGREES = (
     "contended:",
     "disagrees",
 )  # what notes of `xbench.telemetry` start with, or hold
+THROTTLED_SHARE = 0.01  # of a row's rounds
+POWER_CAP = "sw_power_cap"
 DETOUR = 0.25  # of a drift: the middle third lies no further beyond either end
 FEW_ROUNDS = 10
 FEWEST_IN_THIRD = 5
@@ -39,7 +41,7 @@ def _precision_not_held(row: RowEvidence) -> Words:
 
 def _other_precision(row: RowEvidence) -> Words:
     own = row.cell.precision
-    if own == row.spec.precision:
+    if own in row.spec.precisions:
         return None
     text = f"it runs at {own}: its outputs may differ by {TOLERANCE[own]:.0%} and still agree"
     return text, "Whether that is good enough, the quality on your own data tells"
@@ -175,6 +177,18 @@ def _timer(row: RowEvidence) -> Words:
     return text, "Use a larger --batch; compare ratios with care"
 
 
+def _throttled(row: RowEvidence) -> Words:
+    throttled = [state.throttled_by for state in row.gpu if state.throttled_by]
+    if len(throttled) <= THROTTLED_SHARE * len(row.gpu):
+        return None
+    why = ", ".join(sorted(frozenset[str]().union(*throttled)))
+    capped = sum(POWER_CAP in state.held_by for state in row.gpu)
+    text = f"its GPU was throttled in {len(throttled) / len(row.gpu):.0%} of the rounds ({why})"
+    if capped:
+        text += f", and at its power limit in {capped / len(row.gpu):.0%}"
+    return text, "Cool the GPU, or lock its clock below the limit: nvidia-smi --lock-gpu-clocks"
+
+
 def _memory_varies(row: RowEvidence) -> Words:
     if row.memory_spread <= MEMORY_SPREAD:
         return None
@@ -232,6 +246,7 @@ ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
     Code.FEW_SAMPLES: _few_samples,
     Code.UNSTABLE: _unstable,
     Code.DRIFT: _drift,
+    Code.THROTTLED: _throttled,
     Code.TIMER: _timer,
     Code.MEMORY_VARIES: _memory_varies,
     Code.MEMORY_DOUBTFUL: _memory_doubtful,

@@ -75,6 +75,8 @@ def _disturbed(run: RunEvidence) -> Words:
     text = f"the machine was disturbed in {1 - run.quiet_share:.0%} of the rounds"
     if not run.quiet_share:
         text = "the machine was never quiet for long: ratios are of all rounds"
+    if 2 * run.throttled_share >= 1 - run.quiet_share:
+        return text, "A GPU was throttled in most of these: see the cautions of the rows"
     return text, "Close other programs, or use a machine of your own"
 
 

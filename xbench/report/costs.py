@@ -77,7 +77,7 @@ def _device_memory(cell: CellResult) -> tuple[str, ...] | None:
     told = cell.memory_bytes
     if told.get("device") is None:
         return None
-    own = told.get("on_device") or {}
+    own = told.get("device_figures") or {}
     return tuple(map(_size, (told["device"], own.get("process_peak"), told["allocator"])))
 
 

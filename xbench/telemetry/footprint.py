@@ -5,6 +5,8 @@ A row's `memory_bytes` names each figure for what it is:
 - ``host``: the headline, the most that the worker and its children held from the loading of the
   model to the steady state: the highest ``peak`` of those phases. Bare interpreter, framework and
   inputs are in it, as they are in the memory of any process that runs the model.
+- ``held``: in the steady state, resident memory less what the C library's allocator keeps free:
+  how much that is differs by chance from launch to launch, and this does hardly.
 - ``import``: the framework's tax, resident memory after its import less that before.
 - ``inputs``: what the harness holds to feed it: NumPy, where it was not there yet, and input sets.
 - ``convert`` among the phases, where an adapter makes a form of its own: another process's, and
@@ -35,15 +37,16 @@ def of_row(launches: Sequence[Told]) -> dict[str, Any]:
     if not launches:
         return {}
     last = launches[-1]
-    peaks = _spread([host_peak(told) for told in launches])
+    peaks = spread([host_peak(told) for told in launches])
     return {
         "host": peaks["median"] if peaks else None,
         "peak": peaks,
-        "import": _spread([_between(told, "import", "interpreter") for told in launches]),
-        "inputs": _spread([_between(told, "inputs", "import") for told in launches]),
+        "held": spread([held(told) for told in launches]),
+        "import": spread([_between(told, "import", "interpreter") for told in launches]),
+        "inputs": spread([_between(told, "inputs", "import") for told in launches]),
         "model": {
-            "peak": _spread([_less(host_peak(told), _rss(told, "inputs")) for told in launches]),
-            "resident": _spread([_between(told, "steady", "inputs") for told in launches]),
+            "peak": spread([_less(host_peak(told), _rss(told, "inputs")) for told in launches]),
+            "resident": spread([_between(told, "steady", "inputs") for told in launches]),
         },
         "phases": {phase: _medians(launches, phase) for phase in last["phases"]},
         "child_at_most": max((told["child_at_most"] or 0 for told in launches), default=0) or None,
@@ -59,12 +62,22 @@ def host_peak(told: Told) -> int | None:
     return None if None in peaks else max(peaks)
 
 
+def held(told: Told) -> int | None:
+    """Return what one launch held in the steady state without what its allocator kept free."""
+    steady = told["phases"]["steady"]
+    return _less(steady["rss"], steady.get("free"))
+
+
 def relative_spread(launches: Sequence[Told]) -> float:
     """Return how far apart the launches' peaks lie, as a share of their median; 0 if unknown."""
-    peaks = _spread([host_peak(told) for told in launches])
-    if peaks is None or not peaks["median"]:
-        return 0.0
-    return (peaks["max"] - peaks["min"]) / peaks["median"]
+    return width(spread([host_peak(told) for told in launches])) or 0.0
+
+
+def width(sizes: Mapping[str, int] | None) -> float | None:
+    """Return how far least and most lie apart, as a share of the median; None if unknown."""
+    if sizes is None or not sizes["median"]:
+        return None
+    return (sizes["max"] - sizes["min"]) / sizes["median"]
 
 
 def doubts(launches: Sequence[Told]) -> tuple[str, ...]:
@@ -97,11 +110,11 @@ def _less(size: int | None, base: int | None) -> int | None:
 
 def _medians(launches: Sequence[Told], phase: str) -> dict[str, int | None]:
     told = [one["phases"][phase] for one in launches]
-    spreads = {name: _spread([phase[name] for phase in told]) for name in told[-1]}
-    return {name: spread["median"] if spread else None for name, spread in spreads.items()}
+    spreads = {name: spread([phase.get(name) for phase in told]) for name in told[-1]}
+    return {name: found["median"] if found else None for name, found in spreads.items()}
 
 
-def _spread(sizes: Sequence[int | None]) -> dict[str, int] | None:
+def spread(sizes: Sequence[int | None]) -> dict[str, int] | None:
     """Return median, least and most; None where a launch could not tell."""
     known = [size for size in sizes if size is not None]
     if not known or len(known) < len(sizes):

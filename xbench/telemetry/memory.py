@@ -16,6 +16,7 @@ from time import monotonic_ns
 from typing import Any
 
 from xbench.telemetry.children import PROC, in_phases, lists_children, read_living
+from xbench.telemetry.heap import free_bytes
 from xbench.telemetry.usage import KIB, Usage, read_usage, reset_peak
 
 SELF = PROC / "self"
@@ -48,6 +49,7 @@ class HostMemory:
         self._phases[phase] = {
             **asdict(total(usage, (one for _, one in children))),
             "children": sum(one.peak or 0 for _, one in children),
+            "free": free_bytes(),
             "ended": ended,
             "until_ns": monotonic_ns(),
         }

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xbench.telemetry.footprint import doubts, of_row, relative_spread
+from xbench.telemetry.footprint import doubts, of_row, relative_spread, width
 
 PHASES = ("interpreter", "import", "inputs", "load", "first", "warm", "steady")
 FIGURES = ("peak", "rss", "pss", "private", "anonymous", "file", "swap", "children")
@@ -56,6 +56,16 @@ def test_a_median_lies_between_the_least_and_the_most(launches: list[dict[str, A
         assert spread["min"] <= spread["median"] <= spread["max"]
     assert found["host"] == found["peak"]["median"]
     assert relative_spread(launches) >= 0
+
+
+def test_what_the_allocator_keeps_free_is_not_held() -> None:
+    """Two launches that differ in free heap alone hold the same; an older run does not tell."""
+    tight, loose = told(GROWN, [0] * 7), told([*GROWN[:-1], 245], [0] * 7)
+    tight["phases"]["steady"]["free"], loose["phases"]["steady"]["free"] = 5, 55
+    found = of_row([tight, loose])
+    assert found["held"] == {"median": 190, "min": 190, "max": 190}
+    assert width(found["held"]) == 0
+    assert of_row([told(GROWN, [0] * 7)])["held"] is None
 
 
 def test_a_row_of_an_older_run_has_no_memory() -> None:
