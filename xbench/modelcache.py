@@ -93,10 +93,10 @@ def cached(
         folder = models / f"{name}-{digest}"
         path = folder / MODEL
         if not path.is_file():
-            with _alone(folder, progress, wake_fd):
+            with alone(folder, progress, wake_fd):
                 if not path.is_file():  # another may have built it while we waited
                     progress.phase(f"building {name}, once: it is kept in {models}")
-                    with _unfinished(folder) as unfinished:
+                    with making_of(folder) as unfinished:
                         build(
                             source,
                             unfinished / MODEL,
@@ -108,7 +108,7 @@ def cached(
                         unfinished.rename(folder)
         return Kept(path, source.form.framework or "")
 
-    return _in_cache(name, find)
+    return in_cache(name, find)
 
 
 def made_here(name: str, source: Source, progress: Progress, wake_fd: int | None = None) -> Kept:
@@ -124,7 +124,7 @@ def made_here(name: str, source: Source, progress: Progress, wake_fd: int | None
 
     def find(models: Path) -> Kept:
         folder = models / name
-        with _alone(folder, progress, wake_fd), _unfinished(folder) as unfinished:
+        with alone(folder, progress, wake_fd), making_of(folder) as unfinished:
             progress.phase(f"making {source.target}")
             built = build(
                 source,
@@ -141,7 +141,7 @@ def made_here(name: str, source: Source, progress: Progress, wake_fd: int | None
                 unfinished.rename(found)
         return Kept(found / MODEL, built.framework)
 
-    return _in_cache(name, find)
+    return in_cache(name, find)
 
 
 def key(source: Source, packages: Sequence[str]) -> str:
@@ -149,12 +149,12 @@ def key(source: Source, packages: Sequence[str]) -> str:
     digest = hashlib.sha256(f"{source.form.name} {source.seed} {source.terms.trusted}".encode())
     for name, shape in sorted(source.terms.shapes.items()) if source.form.shaped else ():
         digest.update(f"\n{name} {shape}".encode())
-    for path in (*_content(source), *_sources("xbench_models")):
+    for path in (*_content(source), *sources_of("xbench_models")):
         digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     for package in packages:
-        digest.update(f"\n{package} {_version(package)}".encode())
+        digest.update(f"\n{package} {version_of(package)}".encode())
     return digest.hexdigest()[:20]
 
 
@@ -162,15 +162,24 @@ def _content(source: Source) -> list[Path]:
     """Return the files that a model is made from."""
     inputs = [source.terms.inputs] if source.terms.inputs and source.form.shaped else []
     if source.form.name == "factory":
-        return [*_sources(source.target.partition(":")[0].partition(".")[0]), *inputs]
+        return [*sources_of(source.target.partition(":")[0].partition(".")[0]), *inputs]
     path = Path(source.target)
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return [*files, *inputs]
 
 
-def _in_cache(name: str, find: Callable[[Path], Kept]) -> Kept:
-    """Return what ``find`` finds in the folder of models, which is there and has been used now."""
-    models = cache_folder() / "models"
+def in_cache(name: str, find: Callable[[Path], Kept], kind: str = "models") -> Kept:
+    """Return what ``find`` finds in a folder of the cache, which is there and has been used now.
+
+    Args:
+        name: Of what is found, without what tells its content: older ones of it make room.
+        find: Given the folder, it finds or makes a folder ``NAME-DIGEST`` with the model in it.
+        kind: The folder's name.
+
+    Raises:
+        ModelError: If the cache cannot be written.
+    """
+    models = cache_folder() / kind
     try:
         models.mkdir(parents=True, exist_ok=True)
         kept = find(models)
@@ -183,7 +192,7 @@ def _in_cache(name: str, find: Callable[[Path], Kept]) -> Kept:
 
 
 @contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
+def making_of(folder: Path) -> Iterator[Path]:
     """Give a folder to build in, which is gone in the end unless it got its final name."""
     unfinished = folder.with_name(f".{folder.name}")
     _sweep(folder.parent)
@@ -196,7 +205,7 @@ def _unfinished(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(folder: Path, progress: Progress, wake_fd: int | None) -> Iterator[None]:
+def alone(folder: Path, progress: Progress, wake_fd: int | None) -> Iterator[None]:
     """Hold the lock of one model's folder, after waiting for whoever builds it now."""
     lock = os.open(folder.with_name(f".{folder.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -254,7 +263,8 @@ def _touch(folder: Path) -> None:
         return
 
 
-def _sources(package: str) -> list[Path]:
+def sources_of(package: str) -> list[Path]:
+    """Return the Python files of a package, sorted."""
     spec = find_spec(package)
     if spec is None:
         raise ModelError(f"there is no package {package}", "Install the models' plug-in again")
@@ -263,7 +273,8 @@ def _sources(package: str) -> list[Path]:
     return sorted(p for top in spec.submodule_search_locations for p in Path(top).rglob("*.py"))
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Return the version of an installed package, or ``none``."""
     for distribution in (package, *DISTRIBUTIONS.get(package, ())):
         try:
             return version(distribution)

@@ -13,6 +13,7 @@
     evaluate.py  one pass over the nodes with all of these → plain.Graph
     contrib/     types that operators outside ONNX give
     fusions/     patterns that exporters leave behind → single operators
+    precision/   a file in float32 → a file in float16, bfloat16 or int8
 
 No framework is imported here: importers for several frameworks share it. Import
 `xbench.graph.evaluate` for the work; this package itself loads nothing.
