@@ -11,6 +11,7 @@ from xbench.result import CellResult, Comparison, Interval, Verdict
 from xbench.rounds import Round, Rounds
 from xbench.stats import ranks, seconds_needed, verdict
 
+FEWEST_TO_FORESEE = 3  # launches: two tell so little of how they differ that it would be hours
 TIE_WIDTHS = 2.0  # a tie's margin in precision targets: see `xbench.stats.verdict`
 
 
@@ -62,7 +63,7 @@ class Pairs:
         launches = len({launch for launch, _ in common})
         said = self._verdict(ratio, launches)
         needed_s = None
-        if said is Verdict.UNDETERMINED and ratio and launches > 1:  # one tells not how they differ
+        if said is Verdict.UNDETERMINED and ratio and launches >= FEWEST_TO_FORESEE:
             needed_s = seconds_needed(ratio, self.spec.precision_target, self.spent_s)
         disturbed = rounds.ratio(first.id, second.id, common - quiet)
         return Comparison(

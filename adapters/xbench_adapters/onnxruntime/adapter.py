@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from xbench.adapter import Availability, BoundModel, Limits
@@ -17,6 +18,7 @@ from xbench.errors import BackendUnavailableError, UsageError
 from xbench_adapters.onnxruntime import cuda, said
 from xbench_adapters.onnxruntime.options import (
     ADD_FUSION,
+    BLOCKED_CONVOLUTIONS,
     CPU,
     CUDA,
     ERRORS_ONLY,
@@ -24,6 +26,7 @@ from xbench_adapters.onnxruntime.options import (
     Setup,
     open_session,
 )
+from xbench_adapters.onnxruntime.plain import has_convolution
 from xbench_adapters.onnxruntime.resident import ResidentSession
 from xbench_adapters.onnxruntime.session import OnnxRuntimeSession
 
@@ -97,7 +100,7 @@ class OnnxRuntimeAdapter:
             symbols=dict(model.symbols),
             threads=limits.threads,
             optimized=self.variant != "reference",
-            disabled=ADD_FUSION if provider == CPU and precision == "int8" else "",
+            disabled=_disabled(model.path, precision) if provider == CPU else "",
         )
         if provider != CPU:
             return self._on_gpu(ort, model, setup, limits, precision)
@@ -147,6 +150,13 @@ class OnnxRuntimeAdapter:
             raise
         setup = replace(setup, providers=cuda.without_stream(setup.providers))
         return ResidentSession(inner, model.outputs, setup, precision, ort=ort, events=events)
+
+
+def _disabled(path: Path, precision: str) -> str:
+    """Return the optimisations that a file of that precision does without on the CPU."""
+    if precision == "int8":
+        return ADD_FUSION
+    return BLOCKED_CONVOLUTIONS if precision == "fp16" and not has_convolution(path) else ""
 
 
 def _opened(ort: Any, model: BoundModel, setup: Setup) -> Any:

@@ -15,6 +15,9 @@ DISABLED = "optimization.disable_specified_optimizers"
 ADD_FUSION = "MatMulAddFusion"
 """It makes one Gemm of MatMul and Add before quantised operators are looked for, and a Gemm whose
 bias is float32 is none. Where shapes are fixed, as here, that takes the integer kernels away."""
+BLOCKED_CONVOLUTIONS = "NchwcTransformer"
+"""It has nothing to do in a graph without convolutions, and in 1.32 ends the process while it looks
+at some float16 ones, such as a tagger's of two LSTMs."""
 
 CPU, CUDA, TENSORRT = (
     "CPUExecutionProvider",

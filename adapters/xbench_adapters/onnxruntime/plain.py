@@ -37,16 +37,28 @@ def is_plain(inner: Any) -> bool:
     return operators.isdisjoint(CASTS) and not _quantise(operators)
 
 
+def has_convolution(path: Path) -> bool:
+    """Return whether a file has a convolution. It imports onnx."""
+    return any("Conv" in node.op_type for node in modelfile.all_nodes(_parsed(path)))
+
+
 def is_plain_file(path: Path) -> bool:
     """Return whether a file has no narrower type and no quantised operator. It imports onnx."""
     import onnx
 
-    light = light_bytes(path)
-    model = modelfile.parse(path) if light is None else onnx.ModelProto.FromString(light)
+    model = _parsed(path)
     if _quantise({node.op_type for node in modelfile.all_nodes(model)}):
         return False
     named = (onnx.TensorProto.DataType.Name(kind) for kind in _types(model))
     return not any(name.startswith(NARROW) for name in named)
+
+
+def _parsed(path: Path) -> ModelProto:
+    """Return a file's model, without its large weights where they can be left out."""
+    import onnx
+
+    light = light_bytes(path)
+    return modelfile.parse(path) if light is None else onnx.ModelProto.FromString(light)
 
 
 def _quantise(operators: set[str]) -> bool:
