@@ -17,6 +17,8 @@ from xbench_adapters.litert.session import LiteRtSession
 FIX = "Install it with: pip install 'xbench[litert]'"
 DISTRIBUTION = "ai-edge-litert"
 CONVERTS = ("tensorflow", "tensorflow-cpu")
+FILES = {"fp32": "", "fp16": "", "bf16": "", "int8": "qdq"}
+"""How the file is converted at each precision that the default variant takes."""
 CALIBRATE = "Give input sets to calibrate on: --calibration FILE.npz"
 
 
@@ -25,12 +27,12 @@ class LiteRtAdapter:
 
     name: ClassVar[str] = "litert"
     variants: ClassVar[Mapping[str, str]] = {
-        "": "CPU, a float32 flatbuffer or the user's own, with XNNPACK",
+        "": "CPU, a flatbuffer of the ONNX file or the user's own, with XNNPACK",
         "fp16": "the same with float16 weights; CPUs compute in float32",
         "int8": "quantised after training, weights by channel; float32 where there is no kernel",
     }
     precisions: ClassVar[Mapping[str, str]] = {"fp16": "fp16", "int8": "int8"}
-    """The precision that a variant's row asks for, where it is not fp32."""
+    """Of the variants that narrow by LiteRT's own means; the default one takes narrowed files."""
     kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
 
     def __init__(self, variant: str = "") -> None:
@@ -64,8 +66,8 @@ class LiteRtAdapter:
                 to calibrate on.
         """
         self._require(model, limits, precision)
-        if not self._runs_own(model):
-            self._made = model, _Made(model, self.variant)
+        if not self._runs_own(model, precision):
+            self._made = model, _Made(model, self.variant or FILES[precision])
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> LiteRtSession:
         """Return a session of the user's own flatbuffer, or of what `convert` makes; raise as it.
@@ -74,7 +76,7 @@ class LiteRtAdapter:
             ModelError: If the user's own flatbuffer cannot be read.
         """
         self._require(model, limits, precision)
-        if self._runs_own(model):
+        if self._runs_own(model, precision):
             assert model.native is not None
             return LiteRtSession.of_own(model, Path(model.native.target), limits)
         if self._made is None or self._made[0] != model:
@@ -85,13 +87,14 @@ class LiteRtAdapter:
             return LiteRtSession.of_converted(model, made.converted, limits)
 
     def _require(self, model: BoundModel, limits: Limits, precision: str) -> None:
-        held = self.precisions.get(self.variant, "fp32")
-        require(limits, precision, backend=self._spelled(), precisions=(held,))
+        held = (self.precisions[self.variant],) if self.variant else tuple(FILES)
+        require(limits, precision, backend=self._spelled(), precisions=held)
         if self.variant == "int8" and model.calibration is None:
             raise UsageError("litert:int8 chooses its scales by inputs, and has none", CALIBRATE)
 
-    def _runs_own(self, model: BoundModel) -> bool:
-        return bool(model.native and model.native.framework == self.name and not self.variant)
+    def _runs_own(self, model: BoundModel, precision: str) -> bool:
+        own = model.native is not None and model.native.framework == self.name
+        return own and not self.variant and precision == "fp32"
 
     def _spelled(self) -> str:
         return f"{self.name}:{self.variant}" if self.variant else self.name

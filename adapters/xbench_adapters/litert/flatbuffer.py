@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from xbench.adapter import Array
     from xbench.graph.plain import Graph
 
+QDQ = "qdq"
+"""The variant of a graph that is quantised already: its scales become the flatbuffer's."""
+BYTE = 255.0
+"""How many steps of its scale a number of 8 bits spans."""
+
+NARROW = {"f16": "float16", "bf16": "bfloat16"}
 TYPES = {"f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2"}
 BUILTINS, BUILTINS_INT8 = tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.TFLITE_BUILTINS_INT8
 
@@ -55,19 +62,22 @@ def flatbuffer(
         graph: What TensorFlow's importer lowers. Inputs and outputs keep their types.
         variant: ``""`` leaves the weights as they are; ``fp16`` keeps them in float16;
             ``int8`` computes in int8 where LiteRT has such a kernel, with a scale for each
-            channel of the weights and one for each activation.
+            channel of the weights and one for each activation; ``qdq`` does so where the graph
+            quantises, by the graph's own scales. Those of weights the converter finds anew, from
+            the largest of each channel: the same numbers where the graph's take all 8 bits, and
+            finer ones where they do not.
         calibration: For int8: input sets by name, which tell the range of each activation.
 
     Raises:
         UnsupportedNodeError: If LiteRT's own operators do not do, or compute something else.
     """
     _check_tensors(graph)
-    whole = _traced(fit(graph))
+    whole = _traced(_named(fit(graph)) if variant == QDQ else fit(graph))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([whole], tf.Module())
     converter.target_spec.supported_ops = [BUILTINS]
     converter.canonicalizing_inf_as_min_max_float = False  # else no value equals infinity
     converter.exclude_conversion_metadata = True  # for which all weights would be copied again
-    if variant:
+    if variant and (variant != QDQ or _is_named(whole)):  # else all weights would be quantised
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant == "fp16":
         converter.target_spec.supported_types = [tf.float16]
@@ -79,6 +89,22 @@ def flatbuffer(
     except ConverterError as error:
         raise refusal(error, whole, graph) from error
     return found
+
+
+def _named(graph: Graph) -> Graph:
+    """Return a graph whose quantisations to 8 bits are operations that the converter knows."""
+    nodes = [
+        replace(node, attributes={**node.attributes, "named": 1})
+        if node.operator == "FakeQuantize"
+        and node.attributes["high"] - node.attributes["low"] == BYTE
+        else node
+        for node in graph.nodes
+    ]
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _is_named(traced: Any) -> bool:
+    return any(one.type == "FakeQuantWithMinMaxArgs" for one in traced.graph.get_operations())
 
 
 def _traced(graph: Graph) -> Any:
@@ -127,7 +153,9 @@ def refusal(error: Any, traced: Any, graph: Graph) -> UnsupportedNodeError:
     said = [one for one in error.errors if one.operator.name]
     kind = said[0].operator.name if said else "?"
     if kind != "?" and "neither a custom op nor a flex op" in said[0].error_message:
-        detail = f"LiteRT has no {kind} of its own, only TensorFlow's"
+        narrow = re.search(rf"{re.escape(kind)}\(tensor<[^>]*?x?(b?f16)>", str(error))
+        of_type = f" in {NARROW[narrow[1]]}" if narrow else ""
+        detail = f"LiteRT has no {kind} of its own{of_type}, only TensorFlow's"
     else:
         text = said[0].error_message if said else str(error)
         detail = f"the converter to LiteRT says: {_plain(text)}"

@@ -13,7 +13,7 @@ from xbench.adapter import Facts
 
 FLOATS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 KINDS = {**FLOATS, "int8": "int8", "uint8": "uint8", "int16": "int16", "int4": "int4"}
-CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "CAST"}
 MOVES = {
     "BROADCAST_TO", "CONCATENATION", "DEPTH_TO_SPACE", "DYNAMIC_UPDATE_SLICE", "EMBEDDING_LOOKUP",
     "EXPAND_DIMS", "FILL", "GATHER", "GATHER_ND", "MIRROR_PAD", "PACK", "PAD", "PADV2", "RESHAPE",

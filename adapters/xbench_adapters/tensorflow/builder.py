@@ -19,7 +19,7 @@ from xbench.errors import UnsupportedNodeError
 from xbench.graph.stand_ins import way
 from xbench_adapters.tensorflow.stand_in import StandIn, stand_in
 from xbench_adapters.tensorflow.tensors import held, tf_dtype
-from xbench_adapters.tensorflow.unfolded import weight_of
+from xbench_adapters.tensorflow.unfolded import gpu_is_on, weight_of
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Array, Graph, Node
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _WHOLE_BYTES = 4
 """Elements of fewer bytes may be widened before they are computed with."""
+
+_HALVES = ("float16", "bfloat16")
+"""Those that GPUs need not widen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class Builder:
         than it is computed in, and floats of 16 bits, which are widened, stay within the graph.
         """
         array = self.constant(name)
-        if array is None or name in self._stand_ins or array.dtype.itemsize < _WHOLE_BYTES:
+        if array is None or name in self._stand_ins or not _as_it_is(array):
             return self.value(name)
         if name not in self._weights:
             self._weights[name] = weight_of(held(array))
@@ -225,6 +228,13 @@ class Builder:
             return tf.constant(held(np.moveaxis(array.reshape(widened + array.shape), 1, -1)))
         value = self.raw(name)
         return to_last(tf.reshape(value, tf.concat([widened, tf.shape(value)], 0)))
+
+
+def _as_it_is(array: Array) -> bool:
+    """Return whether an array's elements are computed with in the type that they have."""
+    if array.dtype.name in _HALVES:
+        return gpu_is_on()
+    return bool(array.dtype.itemsize >= _WHOLE_BYTES)
 
 
 def to_last(x: Any) -> Any:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from xbench.adapter import Facts
+from xbench_adapters.tensorflow.memory import memory_error
 from xbench_adapters.tensorflow.tensors import held
 from xbench_adapters.tensorflow.unfolded import onednn_is_on
 
@@ -27,7 +29,7 @@ class Loaded:
             of its outputs.
         owner: What holds the variables that the function reads; a function does not.
         compiled: Whether XLA compiles it.
-        precision: Returns the precision of its arithmetic.
+        precision: Returns the precision of its arithmetic, or None where that is not known.
         importer: As `xbench.adapter.Facts` has it.
         convert_s: Seconds that it took to make the function.
         dtypes: NumPy's element type of each output in ONNX; None leaves TensorFlow's.
@@ -36,7 +38,7 @@ class Loaded:
     call: Callable[..., Sequence[Any]]
     owner: Any
     compiled: bool
-    precision: Callable[[], str]
+    precision: Callable[[], str | None]
     importer: str
     convert_s: float
     dtypes: Sequence[Any]
@@ -62,8 +64,14 @@ class TensorFlowSession:
         """Run one inference; TensorFlow copies what it is given, as it does for its users.
 
         The results lie in the host's memory, where NumPy could read them without a copy.
+
+        Raises:
+            MemoryError: If the host has too little memory left.
         """
-        self._results = self._call(*map(self._constant, self._feeds))
+        try:
+            self._results = self._call(*map(self._constant, self._feeds))
+        except tf.errors.ResourceExhaustedError as error:
+            raise memory_error(error, on_gpu=False) from error
 
     def synchronize(self) -> None:
         """Return at once: a function's call returns when its results are there."""
@@ -72,7 +80,7 @@ class TensorFlowSession:
         """Return copies of the outputs of the last run, by name, in the graph's order."""
         assert self._loaded is not None
         pairs = zip(self._results, self._loaded.dtypes, strict=True)
-        found = [_as_onnx_has_it(one.numpy(), dtype) for one, dtype in pairs]
+        found = [_as_onnx_has_it(_array(one), dtype) for one, dtype in pairs]
         return dict(zip(self._names, found, strict=True))
 
     def facts(self) -> Facts:
@@ -80,7 +88,7 @@ class TensorFlowSession:
         assert self._loaded is not None
         threads = tf.config.threading.get_intra_op_parallelism_threads()
         return Facts(
-            precision=self._loaded.precision(),
+            precision=self._precision,
             threads=threads or None,  # 0: its own choice
             importer=self._loaded.importer,
             convert_s=self._loaded.convert_s,
@@ -98,13 +106,24 @@ class TensorFlowSession:
         self._loaded, self._call = None, None
         self._feeds, self._results = [], ()
 
+    @cached_property
+    def _precision(self) -> str | None:
+        """Return the precision, which takes products, and may take XLA's compiler, to find."""
+        assert self._loaded is not None
+        return self._loaded.precision()
 
-def _as_onnx_has_it(found: Any, dtype: Any) -> Array:
-    """Return a copy of a result in ONNX's own type, where TensorFlow holds it in another one."""
-    array: Array = np.array(found)
+
+def _array(found: Any) -> Any:
+    """Return a copy of what a run has given: a tensor, or an array already."""
+    return np.array(found.numpy() if tf.is_tensor(found) else found)
+
+
+def _as_onnx_has_it(array: Any, dtype: Any) -> Array:
+    """Return a result in ONNX's own type, where TensorFlow holds it in another one."""
     if dtype is not None and dtype.kind == "O":
         array = np.vectorize(_text, otypes=[object])(array)
-    return array.astype(dtype or array.dtype, copy=False)
+    found: Array = array.astype(dtype or array.dtype, copy=False)
+    return found
 
 
 def _text(one: Any) -> str:

@@ -50,3 +50,8 @@ def onednn_is_on() -> bool:
     from tensorflow.python.util import _pywrap_util_port  # nothing public tells
 
     return bool(_pywrap_util_port.IsMklEnabled())
+
+
+def gpu_is_on() -> bool:
+    """Return whether TensorFlow computes on a GPU: it does wherever it sees one."""
+    return bool(tf.config.list_logical_devices("GPU"))

@@ -14,7 +14,7 @@ from xbench_adapters.tensorflow.importer import Imported, node_of
 from xbench_adapters.tensorflow.padded import max_pool
 
 # How TensorFlow says which of its operations XLA lacks, and where an error comes from.
-NO_KERNEL = r"(\w+) \(No registered '\w+' OpKernel for XLA_CPU_JIT"
+NO_KERNEL = r"(\w+) \(No registered '\w+' OpKernel for XLA_([CG]PU)_JIT"
 REWRITES = {"MaxPool": max_pool}  # XLA has no padding but that of ``SAME`` there
 PLACE = r"\{\{node ([^}]+)\}\}"
 
@@ -62,7 +62,7 @@ def explained(message: str) -> tuple[str, str]:
     """Return the operation that XLA lacks, ``?`` if it is another fault, and the fault in words."""
     lacks = re.search(NO_KERNEL, message)
     said = " ".join(message.split())[:200]
-    detail = f"XLA has no {lacks[1]} for CPUs" if lacks else f"XLA cannot compile it: {said}"
+    detail = f"XLA has no {lacks[1]} for {lacks[2]}s" if lacks else f"XLA cannot compile it: {said}"
     return lacks[1] if lacks else "?", detail
 
 

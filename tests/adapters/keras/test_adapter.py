@@ -135,7 +135,7 @@ def test_half_precision_is_told(tmp_path: Path) -> None:
     h = layers.Dense(32, dtype="mixed_float16")(x)
     native = kept(keras.Model(x, layers.Dense(4)(h)), tmp_path, "keras")
     session = KerasAdapter().load(bound(native, tmp_path, 1), LIMITS, "fp32")
-    assert session.facts().precision == "fp16"
+    assert session.facts().precision == "fp16+fp32"
 
 
 def test_an_onnx_model_is_left_to_others(tmp_path: Path) -> None:
@@ -150,7 +150,8 @@ def test_what_cannot_be_held_is_a_usage_error(tmp_path: Path) -> None:
     native = Native("keras", "keras", str(tmp_path / "m.keras"))
     given = BoundModel(tmp_path / "m.onnx", specs, ("y",), {}, native)
     for limits, precision, said in (
-        (LIMITS, "bf16", "bf16"),
+        (LIMITS, "bf16", "as they are, and none is narrowed to bf16"),
+        (LIMITS, "tf32", "tf32"),
         (Limits(threads=1, device="cuda:0"), "fp32", "cuda:0"),
         (Limits(threads=2), "fp32", "set to 1 threads"),
     ):

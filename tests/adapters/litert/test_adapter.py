@@ -187,8 +187,8 @@ def test_a_file_that_is_no_model_is_said_so(tmp_path: Path) -> None:
 
 def test_what_cannot_be_held_is_a_usage_error(tmp_path: Path) -> None:
     given = write(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], ["y"], x=normal(1, 8))
-    with pytest.raises(UsageError, match="bf16"):
-        LiteRtAdapter().load(given, LIMITS, "bf16")
+    with pytest.raises(UsageError, match="tf32"):
+        LiteRtAdapter().load(given, LIMITS, "tf32")
     with pytest.raises(UsageError, match="cuda:0"):
         LiteRtAdapter().load(given, Limits(threads=1, device="cuda:0"), "fp32")
     with pytest.raises(UsageError, match="turbo"):

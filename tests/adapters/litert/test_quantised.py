@@ -109,7 +109,7 @@ def test_int8_without_sets_to_calibrate_on_is_a_usage_error(tmp_path: Path) -> N
         load("int8", bound(whole(), FEEDS, tmp_path / "m.onnx"))
 
 
-@pytest.mark.parametrize(("variant", "asked"), [("int8", "fp32"), ("fp16", "int8"), ("", "int8")])
+@pytest.mark.parametrize(("variant", "asked"), [("int8", "fp32"), ("fp16", "int8"), ("", "tf32")])
 def test_a_variant_holds_its_own_precision_only(variant: str, asked: str, tmp_path: Path) -> None:
     given = calibrated(bound(whole(), FEEDS, tmp_path / "m.onnx"), tmp_path)
     with pytest.raises(UsageError, match=asked):

@@ -166,10 +166,11 @@ def test_a_session_tells_how_the_model_got_there(
 
 def test_narrow_weights_are_told(tmp_path: Path) -> None:
     """Whatever was asked for, a model in float16 is not computed in float32."""
-    x = normal(1, 8).astype(np.float16)
-    whole = model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": x}, ["y"], {"w": x.T})
+    x = normal(1, 8, 4, 4).astype(np.float16)
+    weight = {"w": normal(4, 8, 3, 3).astype(np.float16)}
+    whole = model([helper.make_node("Conv", ["x", "w"], ["y"])], {"x": x}, ["y"], weight)
     onnx.save(whole, tmp_path / "m.onnx")
-    narrow = BoundModel(tmp_path / "m.onnx", (TensorSpec("x", "float16", (1, 8)),), ("y",), {})
+    narrow = BoundModel(tmp_path / "m.onnx", (TensorSpec("x", "float16", x.shape),), ("y",), {})
     session = TensorFlowAdapter().load(narrow, LIMITS, "fp32")
     assert session.facts().precision == "fp16"
 
@@ -271,8 +272,8 @@ def test_text_comes_back_as_text_and_xla_takes_none(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_held_is_a_usage_error(bound: BoundModel) -> None:
-    with pytest.raises(UsageError, match="bf16"):
-        TensorFlowAdapter().load(bound, LIMITS, "bf16")
+    with pytest.raises(UsageError, match="tf32"):
+        TensorFlowAdapter().load(bound, LIMITS, "tf32")
     with pytest.raises(UsageError, match="cuda:0"):
         TensorFlowAdapter().load(bound, Limits(threads=1, device="cuda:0"), "fp32")
     with pytest.raises(UsageError, match="turbo"):

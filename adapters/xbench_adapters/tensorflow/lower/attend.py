@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from xbench_adapters.tensorflow.lower.widths import multiplies
+
 LOWEST = -inf
 """What is added to the score of a key that must not count."""
 
@@ -113,7 +115,7 @@ def product(left: Any, right: Any, *, turned: bool = False) -> Any:
         right: As many, or a share of them.
         turned: Whether the right matrices are transposed.
     """
-    wide = tf.float32 if left.dtype.size < 4 else left.dtype  # halves are summed in more digits
+    wide = left.dtype if multiplies(left.dtype) else tf.float32
     a, b = tf.cast(left, wide), tf.cast(right, wide)
     if left.shape.rank != 4 or (left.shape[1] is not None and left.shape[1] == right.shape[1]):
         return tf.cast(tf.matmul(a, b, transpose_b=turned), left.dtype)

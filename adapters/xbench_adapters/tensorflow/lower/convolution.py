@@ -23,7 +23,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
 from xbench_adapters.tensorflow.lower.widths import NARROW
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import held
-from xbench_adapters.tensorflow.unfolded import filter_of
+from xbench_adapters.tensorflow.unfolded import filter_of, gpu_is_on
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -86,7 +86,7 @@ def convolved(
         found = convolved(flat(x), weight[None], widened(windows), groups, bias, same=same)
         return tf.squeeze(found, 1)
     by_channel = axes == 2 and _by_channel(weight, windows, groups)
-    if x.dtype in NARROW and (axes == 3 or by_channel):  # kernels that sum in so few bits
+    if x.dtype in NARROW and (axes == 3 or by_channel) and not gpu_is_on():  # sums of so few bits
         x_wide, wide = (tf.cast(one, tf.float32) for one in (x, weight))
         more = None if bias is None else tf.cast(bias, tf.float32)
         return tf.cast(convolved(x_wide, wide, windows, groups, more, same=same), x.dtype)

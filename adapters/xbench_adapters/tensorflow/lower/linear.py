@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from xbench_adapters.tensorflow.lower.widths import in_float32, in_int32
+from xbench_adapters.tensorflow.lower.widths import in_float32, in_int32, multiplies, products
 from xbench_adapters.tensorflow.registry import lowering
 from xbench_adapters.tensorflow.tensors import held
 from xbench_adapters.tensorflow.unfolded import weight_of
@@ -30,7 +30,7 @@ def linear_layer(x: Any, weight: Any, bias: Any = None) -> Any:
         bias: A tensor, or None.
     """
     dtype = x.dtype
-    if dtype == tf.float16:
+    if not multiplies(dtype):
         x, weight = tf.cast(x, tf.float32), tf.cast(weight, tf.float32)
         bias = None if bias is None else tf.cast(bias, tf.float32)
     flat = x if x.shape.rank == 2 else tf.reshape(x, _flat(x, weight.shape[0]))
@@ -54,7 +54,7 @@ def _flat(x: Any, inputs: int) -> list[int]:
     return [-1, inputs]
 
 
-@in_float32
+@products
 def product(left: Any, right: Any) -> Any:
     """Return a product of matrices, batched as NumPy does; vectors have an axis less."""
     row, column = left.shape.rank == 1, right.shape.rank == 1
@@ -156,7 +156,7 @@ def einsum(node: Node, to: Builder) -> Any:
     def summed(*values: Any) -> Any:
         return tf.einsum(equation, *values)
 
-    return in_float32(in_int32(summed))(*(to.value(name) for name in node.inputs))
+    return products(in_int32(summed))(*(to.value(name) for name in node.inputs))
 
 
 @lowering("Det", 11)

@@ -130,8 +130,16 @@ def dynamic_quantize_linear(node: Node, to: Builder) -> tuple[Any, ...]:
 
 @lowering("FakeQuantize", 1, domain="xbench", layout="any")
 def fake_quantize(node: Node, to: Builder) -> Any:
-    """Return floats as they are after a quantisation and its undoing."""
+    """Return floats as they are after a quantisation and its undoing.
+
+    By TensorFlow's own operation where the node has ``named``: it halves another way, and nothing
+    but a converter knows it for what it is.
+    """
     x, given = to.value(node.inputs[0]), node.attributes
+    if given.get("named"):
+        scale = float(to.need(node.inputs[1], "scale").reshape(-1)[0])
+        ends = given["low"] * scale, given["high"] * scale
+        return tf.quantization.fake_quant_with_min_max_args(x, *ends, num_bits=8)
     step = single(scale_of(to, node.inputs[1]))
     return bounded(tf.round(x / step), given["low"], given["high"]) * step
 

@@ -30,7 +30,7 @@ from xbench_adapters.tensorflow.lower.sliding import (
 )
 from xbench_adapters.tensorflow.lower.widths import NARROW
 from xbench_adapters.tensorflow.registry import lowering
-from xbench_adapters.tensorflow.unfolded import filter_of
+from xbench_adapters.tensorflow.unfolded import filter_of, gpu_is_on
 
 if TYPE_CHECKING:
     from xbench.graph.plain import Node
@@ -65,7 +65,7 @@ def transposed(x: Any, weight: Any, windows: Windows, extra: Ints, groups: int) 
         extra: By how much the result is longer at its end.
         groups: Into how many groups channels are split.
     """
-    if x.dtype in NARROW:  # the kernels sum in so few bits
+    if x.dtype in NARROW and not gpu_is_on():  # the kernels sum in so few bits
         x_wide, wide = (tf.cast(one, tf.float32) for one in (x, weight))
         return tf.cast(transposed(x_wide, wide, windows, extra, groups), x.dtype)
     axes = len(extra)

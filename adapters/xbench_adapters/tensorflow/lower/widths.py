@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from xbench_adapters.tensorflow.unfolded import gpu_is_on, onednn_is_on
+
 NARROW: Final = (tf.float16, tf.bfloat16)
 SMALL: Final = (tf.int8, tf.int16, tf.uint8)
 
@@ -17,6 +19,26 @@ FLOATS: Final = {1: tf.float32, 10: tf.float16, 11: tf.float64, 16: tf.bfloat16}
 def at_least_float32(dtype: tf.DType) -> tf.DType:
     """Return the type of floats that results of ``dtype`` are computed in."""
     return tf.float32 if dtype in NARROW else dtype
+
+
+def multiplies(dtype: tf.DType) -> bool:
+    """Return whether the kernels multiply floats of this type as they are, and sum in enough bits.
+
+    On GPUs, and for bfloat16 with oneDNN, there are instructions for it. TensorFlow's own kernels
+    for CPUs widen what they are given piece by piece, and cut bfloat16 off where it should be
+    rounded.
+    """
+    return dtype not in NARROW or gpu_is_on() or (dtype == tf.bfloat16 and onednn_is_on())
+
+
+def products(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of tensors that multiplies floats of 16 bits as such, or with 32."""
+    wide = in_float32(function)
+
+    def multiplied(x: Any, *others: Any) -> Any:
+        return (function if multiplies(x.dtype) else wide)(x, *others)
+
+    return multiplied
 
 
 def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
