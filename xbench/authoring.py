@@ -6,6 +6,7 @@ it refuse?
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,6 +68,11 @@ def require(
                 f"{backend} cannot hold {what} {asked!r}",
                 f"It holds {', '.join(held)}; ask for that, or leave this backend out",
             )
+
+
+def joined(kinds: Iterable[str]) -> str:
+    """Return the precisions of one row as one word, the narrowest first, such as ``int8+fp32``."""
+    return "+".join(sorted(set(kinds), key=lambda kind: (int(re.sub(r"\D", "", kind) or 0), kind)))
 
 
 def unsupported(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from xbench.adapter import Array, Availability, BoundModel, Facts, Fallback, Limits
-from xbench.authoring import chosen, installed, require, unsupported
+from xbench.authoring import chosen, installed, joined, require, unsupported
 from xbench.errors import BackendUnavailableError, UnsupportedNodeError, UsageError
 
 FIX = "Install it with: pip install 'xbench[openvino]'"
@@ -186,7 +186,7 @@ def effective_precision(compiled: Any) -> str | None:
     if not products:
         return next((one for one in NARROWEST_FIRST[1:] if one in others), "fp32")
     found = products | (others & NARROW_FLOATS if products == {"fp32"} else set())
-    return "+".join(one for one in NARROWEST_FIRST if one in found)
+    return joined(one for one in found if one)
 
 
 def refusal(message: str, path: Path) -> UnsupportedNodeError | None:

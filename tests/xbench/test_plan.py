@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_tf32_beside_a_gpu_means_the_gpu() -> None:
 
 
 @pytest.mark.parametrize("asked", [{"precision": "fp32,fp8"}, {"boundary": "gpu"}])
-def test_an_unknown_word_is_told_with_those_that_are_known(asked: dict[str, str]) -> None:
+def test_an_unknown_word_is_told_with_those_that_are_known(asked: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as told:
         replace(Spec(model="m"), **asked).check()
     assert "fp8" in told.value.reason or "gpu" in told.value.reason

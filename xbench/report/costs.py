@@ -78,7 +78,8 @@ def _device_memory(cell: CellResult) -> tuple[str, ...] | None:
     if told.get("device") is None:
         return None
     own = told.get("device_figures") or {}
-    return tuple(map(_size, (told["device"], own.get("process_peak"), told["allocator"])))
+    by_process = _median(own.get("process_peak"))
+    return _size(told["device"]), by_process, _size(told["allocator"])
 
 
 def _boundaries(cell: CellResult) -> tuple[str, ...] | None:

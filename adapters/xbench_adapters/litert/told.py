@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xbench.adapter import Facts
+from xbench.authoring import joined
 
 FLOATS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 KINDS = {**FLOATS, "int8": "int8", "uint8": "uint8", "int16": "int16", "int4": "int4"}
@@ -39,14 +40,14 @@ def told(interpreter: Any, known: Facts, *, halved: bool) -> Facts:
     operators = [node for node in nodes if node["op_name"] != "DELEGATE"]
     tensors = {one["index"]: one for one in interpreter.get_tensor_details()}
     counted = Counter(_kinds(operators, tensors))
-    kinds = sorted({*counted, *_inner_kinds(interpreter)})
+    kinds = {*counted, *_inner_kinds(interpreter)}
     options = {
         **(known.options or {}),
         "weights": _weights(operators, tensors, interpreter.get_input_details()),
         "arithmetic": ", ".join(f"{kind} {n}" for kind, n in sorted(counted.items())) or "none",
         **computed_by(nodes, {one["index"] for one in interpreter.get_output_details()}),
     }
-    precision = None if halved else "+".join(kinds) or "fp32"
+    precision = None if halved else joined(kinds) or "fp32"
     return replace(known, precision=precision, options=options)
 
 

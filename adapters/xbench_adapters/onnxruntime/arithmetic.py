@@ -19,6 +19,7 @@ from typing import Any
 
 from xbench.adapter import Array
 from xbench.apart import ask
+from xbench.authoring import joined
 from xbench.inputs import save_feeds
 from xbench_adapters.onnxruntime.options import Setup
 
@@ -29,7 +30,6 @@ KINDS = {
 }  # fmt: skip
 """What a profile calls a type. Of int32 and int64 are only indices and sums."""
 
-NARROWEST_FIRST = ("int4", "int8", "int16", "fp8", "fp16", "bf16", "fp32", "fp64")
 MULTIPLY = ("Conv", "MatMul", "Gemm", "Attention", "LSTM", "GRU", "RNN", "Einsum", "MoE")
 """Parts of the names of operators that multiply, also of those that others were fused into."""
 
@@ -68,7 +68,7 @@ class Arithmetic:
         """Return the precisions, the narrowest first: ``int8+fp32``; None where one is unknown."""
         if self.kinds is None:
             return None
-        return "+".join(kind for kind in NARROWEST_FIRST if kind in self.kinds) or None
+        return joined(self.kinds) or None
 
     @property
     def counted(self) -> str:

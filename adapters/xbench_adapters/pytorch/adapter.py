@@ -1,28 +1,30 @@
-"""PyTorch as a backend: an imported module or the user's own, eager or compiled by inductor."""
+"""PyTorch as a backend: an imported module or the user's own, on a CPU or an NVIDIA GPU."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from xbench import __version__
-from xbench.adapter import AS_GIVEN, Availability, Facts, Limits
-from xbench.authoring import chosen
-from xbench.errors import BackendUnavailableError, ModelError, UsageError
+from xbench.adapter import AS_GIVEN, Availability, Limits
+from xbench.authoring import chosen, require
+from xbench.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     import torch.fx
-    from torch import nn
 
-    from xbench.adapter import Array, BoundModel, Native
+    from xbench.adapter import BoundModel, Native
+    from xbench_adapters.pytorch.lane import Lane
+    from xbench_adapters.pytorch.session import Loaded, PyTorchSession
 
 _INSTALL = "pip install 'xbench[pytorch]'"
-
-_ONEDNN = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-"""What computes float32 on a CPU, and could do so in bf16; by place in `torch.backends`."""
+_CPU, _GPU = frozenset({"cpu"}), frozenset({"cuda"})
+_INT8 = {"int8": "rounded to 8 bits, multiplied as float32"}
+_HELD = {"cpu": ("fp32", "fp16", "bf16", "int8"), "cuda": ("fp32", "tf32", "fp16", "bf16", "int8")}
 
 
 class PyTorchAdapter:
@@ -32,21 +34,25 @@ class PyTorchAdapter:
     variants: ClassVar[Mapping[str, str]] = {
         "": "eager, the imported module or the user's own",
         "compile": "torch.compile with the inductor back end",
+        "graph": "the kernels of the eager module in one CUDA graph",
+        "autocast": "torch.autocast to bfloat16, of the eager module",
     }
-    kinds: ClassVar[frozenset[str]] = frozenset({"cpu"})
+    kinds: ClassVar[frozenset[str]] = _CPU | _GPU
+    variant_kinds: ClassVar[Mapping[str, frozenset[str]]] = {"graph": _GPU}
+    precisions: ClassVar[Mapping[str, str]] = {"autocast": "bf16"}
 
     def __init__(self, variant: str = "") -> None:
         self.variant = chosen(self.name, self.variants, variant)
 
     def available(self) -> Availability:
-        """Return whether PyTorch is installed, without importing it."""
+        """Return whether PyTorch is installed, and for which devices, without importing it."""
         try:
             installed = version("torch")
         except PackageNotFoundError:
             installed = None
         if installed is None or find_spec("torch") is None:
             return Availability(None, (), "PyTorch is not installed", _INSTALL)
-        return Availability(installed)
+        return Availability(installed, ("cpu", "cuda") if _for_cuda(installed) else ("cpu",))
 
     def prepare(self, limits: Limits) -> str:
         """Import PyTorch, set its threads, hold it to true fp32, and return its version."""
@@ -54,36 +60,52 @@ class PyTorchAdapter:
             import torch
         except ImportError as error:
             raise BackendUnavailableError(self.name, str(error), f"Run {_INSTALL}") from error
+        from xbench_adapters.pytorch.precision import hold
+
         torch.set_num_threads(limits.threads)
         if torch.get_num_interop_threads() != 1:
             torch.set_num_interop_threads(1)
-        _hold_fp32()
+        hold(tf32=False)
         return str(torch.__version__)
 
     def load(self, model: BoundModel, limits: Limits, precision: str) -> PyTorchSession:
-        """Return a session that runs ``model`` on the CPU at fp32: the user's module, or its file.
+        """Return a session that runs ``model`` at ``precision``: the user's module, or its file.
 
         Raises:
             UnsupportedNodeError: If a node of the model cannot be imported.
             ModelError: If the user's module cannot be loaded.
-            UsageError: If another precision or device is asked for.
+            UsageError: If the precision or the device cannot be held.
+            DeviceMemoryError: If the GPU has too little memory for the weights.
         """
-        _require(limits, precision)
-        native = _own(model)
-        return self._load_own(model, native, limits) if native else self._load_file(model)
+        kind = self._kind(limits, precision)
+        from xbench_adapters.pytorch.cuda import raise_for_memory
+        from xbench_adapters.pytorch.session import PyTorchSession, ResidentSession
+
+        lane = _lane(kind)
+        try:
+            if native := self._own(model, precision):
+                loaded = self._of_own(model, native, lane, limits, precision)
+            else:
+                self._hold(kind, precision)
+                loaded = self._of_file(model, lane, precision)
+        except RuntimeError as error:
+            raise_for_memory(error)
+            raise
+        session = PyTorchSession if kind == "cpu" else ResidentSession
+        return session(model, loaded, lane)
 
     def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
         """Return if `load` would load ``model``; large weights of its file are not copied.
 
-        What ``torch.compile`` makes of it is not tried.
+        What ``torch.compile`` or a capture makes of it is not tried.
 
         Raises:
             UnsupportedNodeError: If a node of the model cannot be imported.
             ModelError: If the user's module cannot be loaded.
-            UsageError: If another precision or device is asked for.
+            UsageError: If the precision or the device cannot be held.
         """
-        _require(limits, precision)
-        if native := _own(model):
+        self._kind(limits, precision)
+        if native := self._own(model, precision):
             from xbench_adapters.pytorch.native import load_native
 
             load_native(native)
@@ -92,109 +114,93 @@ class PyTorchAdapter:
 
         check_onnx(model.path, model.shapes)
 
-    def _load_file(self, model: BoundModel) -> PyTorchSession:
+    def _kind(self, limits: Limits, precision: str) -> str:
+        """Return the kind of the device, or refuse it or the precision."""
+        kinds = self.variant_kinds.get(self.variant, self.kinds)
+        kind = "cuda" if limits.uuid else limits.device.partition(":")[0]
+        own = self.precisions.get(self.variant)
+        require(
+            limits,
+            precision,
+            backend=f"{self.name}:{self.variant}" if self.variant else self.name,
+            devices=(limits.device,) if kind in kinds else tuple(sorted(kinds)),
+            precisions=(own,) if own else _HELD.get(kind, ()),
+        )
+        if kind == "cuda":
+            from xbench_adapters.pytorch.cuda import require_gpu
+
+            require_gpu()
+        return kind
+
+    def _own(self, model: BoundModel, precision: str) -> Native | None:
+        """Return the user's module, if the model was made from one of PyTorch that has this one.
+
+        A file that was narrowed is another model than the module.
+        """
+        native = model.native
+        narrowed = precision not in ("fp32", "tf32") and self.variant not in self.precisions
+        return native if native and native.framework == self.name and not narrowed else None
+
+    def _hold(self, kind: str, precision: str) -> None:
+        import torch
+
+        from xbench_adapters.pytorch.precision import hold
+
+        hold(tf32=precision == "tf32")
+        # Every shape is fixed, so the search for the fastest convolution is over with the warm-up.
+        torch.backends.cudnn.benchmark = kind == "cuda"
+
+    def _of_file(self, model: BoundModel, lane: Lane, precision: str) -> Loaded:
         from xbench_adapters.pytorch import import_onnx
+        from xbench_adapters.pytorch.placing import move
+        from xbench_adapters.pytorch.variants import loaded
 
         start_s = perf_counter()
         module = import_onnx(model.path, model.shapes)
         told = module.meta["xbench"]
+        move(module, lane.device)
         # Inductor chooses for itself.
-        layout = None if self.variant == "compile" else _chosen_layout(module, model)
+        layout = None if self.variant == "compile" else _chosen_layout(module, model, lane)
         importer = _importer(told["nodes"], sum(told["fused"].values()), layout)
-        convert_s = perf_counter() - start_s
-        call = module
-        if self.variant == "compile":
-            call = _compiled(module, fullgraph=True)
-        return PyTorchSession(model, module, call, self.variant, importer, convert_s)
+        return loaded(
+            self.variant,
+            module,
+            lane,
+            importer,
+            convert_s=perf_counter() - start_s,
+            options=_INT8 if precision == "int8" else None,
+        )
 
-    def _load_own(self, model: BoundModel, native: Native, limits: Limits) -> PyTorchSession:
+    def _of_own(
+        self, model: BoundModel, native: Native, lane: Lane, limits: Limits, precision: str
+    ) -> Loaded:
         from xbench_adapters.pytorch.native import Positional, load_native
+        from xbench_adapters.pytorch.placing import move
+        from xbench_adapters.pytorch.variants import loaded
 
         module = load_native(native)
         self.prepare(limits)  # again: the user's code may have set it otherwise
+        self._hold(lane.device.type, precision)
+        move(module, lane.device)
         names = [spec.name for spec in model.inputs]
-        call = Positional(_compiled(module) if self.variant == "compile" else module, names)
-        return PyTorchSession(model, module, call, self.variant, f"{AS_GIVEN}: {native.target}")
+        importer = f"{AS_GIVEN}: {native.target}"
+        return loaded(self.variant, module, lane, importer, wrap=lambda one: Positional(one, names))
 
 
-class PyTorchSession:
-    """A module, fed NumPy arrays and read as NumPy arrays."""
+def _for_cuda(installed: str) -> bool:
+    """Return whether a build of PyTorch is made for NVIDIA GPUs, as its version tells.
 
-    def __init__(
-        self,
-        model: BoundModel,
-        module: nn.Module,
-        call: Any,
-        variant: str,
-        importer: str,
-        convert_s: float | None = None,
-    ) -> None:
-        import torch
-
-        self._torch = torch
-        self._module = module
-        self._call = call
-        self._variant = variant
-        self._importer = importer
-        self._convert_s = convert_s
-        self._names = model.outputs
-        self._order = tuple(spec.name for spec in model.inputs)
-        self._feeds: list[Array] = []
-        self._results: tuple[Array, ...] = ()
-
-    def bind(self, feeds: Mapping[str, Array]) -> None:
-        """Take the inputs of the next runs, by name."""
-        self._feeds = [_writable(feeds[name]) for name in self._order]
-
-    def run(self) -> None:
-        """Run one inference: NumPy in, NumPy out."""
-        with self._torch.inference_mode():
-            tensors = [self._torch.from_numpy(array) for array in self._feeds]
-            self._results = tuple(one.numpy() for one in self._call(*tensors))
-
-    def synchronize(self) -> None:
-        """Return at once: PyTorch's CPU operators end before they return."""
-
-    def outputs(self) -> dict[str, Array]:
-        """Return the outputs of the last run, by name, in the graph's order."""
-        if len(self._results) != len(self._names):
-            raise ModelError(
-                f"the module gives {len(self._results)} tensors, and its file {len(self._names)}",
-                "If it changed since it was exported, export it anew",
-            )
-        return dict(zip(self._names, self._results, strict=True))
-
-    def facts(self) -> Facts:
-        """Return what PyTorch tells: precision read back from weights and settings."""
-        return Facts(
-            precision=_effective(self._module),
-            threads=self._torch.get_num_threads(),
-            importer=self._importer,
-            convert_s=self._convert_s,
-            options={
-                "mode": "inductor" if self._variant == "compile" else "eager",
-                "interop_threads": str(self._torch.get_num_interop_threads()),
-                "mkldnn_fp32": str(_fp32_setting("mkldnn")),
-            },
-        )
-
-    def close(self) -> None:
-        """Let go of the module and of all arrays."""
-        self._call = self._module = None  # type: ignore[assignment]  # closed: used no more
-        self._feeds, self._results = [], ()
+    The one without a suffix is, where there are NVIDIA's drivers.
+    """
+    local = installed.partition("+")[2]
+    return local.startswith("cu") or (not local and sys.platform in ("linux", "win32"))
 
 
-def _own(model: BoundModel) -> Native | None:
-    """Return the user's module, if the model was made from one of PyTorch."""
-    native = model.native
-    return native if native and native.framework == PyTorchAdapter.name else None
+def _lane(kind: str) -> Lane:
+    from xbench_adapters.pytorch.cuda import CudaLane
+    from xbench_adapters.pytorch.lane import CpuLane
 
-
-def _compiled(module: nn.Module, *, fullgraph: bool = False) -> Any:
-    """Return the module, which is compiled at the first run: the harness times that as such."""
-    import torch
-
-    return torch.compile(module, fullgraph=fullgraph, dynamic=False)
+    return CudaLane() if kind == "cuda" else CpuLane()
 
 
 def _importer(nodes: int, fused: int, layout: str | None) -> str:
@@ -202,66 +208,24 @@ def _importer(nodes: int, fused: int, layout: str | None) -> str:
     return f"xbench {__version__} ({'; '.join(parts)})"
 
 
-def _chosen_layout(module: torch.fx.GraphModule, model: BoundModel) -> str | None:
-    """Leave the module in the memory layout that is faster here; return which, and by how much."""
+def _chosen_layout(module: torch.fx.GraphModule, model: BoundModel, lane: Lane) -> str | None:
+    """Leave the module in the memory layout that is faster here; return which, and by how much.
+
+    On a GPU only where all inputs are floats: ones as indices may be out of range, and after that
+    nothing runs there any more.
+    """
     import torch
 
     from xbench_adapters.pytorch.layout import choose
     from xbench_adapters.pytorch.tensors import DTYPES
 
-    if any(spec.dtype not in DTYPES for spec in model.inputs):
+    dtypes = [DTYPES.get(spec.dtype) for spec in model.inputs]
+    if any(one is None for one in dtypes):
         return None
-    shapes = model.shapes
-    return choose(
-        module, [torch.ones(shapes[one.name], dtype=DTYPES[one.dtype]) for one in model.inputs]
-    )
-
-
-def _require(limits: Limits, precision: str) -> None:
-    """Refuse a precision or a device that is not held."""
-    if precision != "fp32":
-        raise UsageError(f"pytorch holds fp32 only, not {precision}", "Ask for fp32")
-    if limits.device != "cpu":
-        raise UsageError(f"pytorch runs on cpu only, not on {limits.device}", "Ask for cpu")
-
-
-def _writable(array: Array) -> Array:
-    """Return the array itself, or a copy where PyTorch could not share its memory."""
-    import numpy as np
-
-    if array.flags.writeable and array.flags.c_contiguous:
-        return array
-    return np.array(array, order="C")
-
-
-def _hold_fp32() -> None:
-    """Turn off every setting that lets PyTorch compute float32 in a narrower type."""
-    import torch
-
-    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set by a module class
-    # The older switch sets cuDNN's parts alike: set apart, torch.export fails to read it.
-    torch.backends.cudnn.allow_tf32 = False
-    for part in _ONEDNN:
-        _part(part).fp32_precision = "ieee"
-
-
-def _part(path: str) -> Any:
-    import torch
-
-    found: Any = torch.backends
-    for name in path.split("."):
-        found = getattr(found, name)
-    return found
-
-
-def _fp32_setting(path: str) -> str:
-    return str(_part(path).fp32_precision)
-
-
-def _effective(module: nn.Module) -> str:
-    """Return the precision of the arithmetic, from the weights and the settings in force."""
-    narrow = {str(one.dtype) for one in module.parameters()} - {"torch.float32", "torch.float64"}
-    if narrow:
-        return "+".join(sorted(name.removeprefix("torch.") for name in narrow))
-    loose = {_fp32_setting(part) for part in _ONEDNN} - {"ieee"}
-    return "+".join(sorted(loose)) if loose else "fp32"
+    if lane.device.type != "cpu" and not all(one and one.is_floating_point for one in dtypes):
+        return None
+    inputs = [
+        torch.ones(model.shapes[spec.name], dtype=dtype, device=lane.device)
+        for spec, dtype in zip(model.inputs, dtypes, strict=True)
+    ]
+    return choose(module, inputs, lane.synchronize)

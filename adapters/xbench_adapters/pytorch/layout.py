@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
 
@@ -15,7 +15,9 @@ TURNS = 3  # of each layout, one after the other, so that both see the same mach
 MOST_S = 2.0  # beyond this, a slow model is not timed any further
 
 
-def choose(module: nn.Module, inputs: Sequence[torch.Tensor]) -> str | None:
+def choose(
+    module: nn.Module, inputs: Sequence[torch.Tensor], finish: Callable[[], None] = lambda: None
+) -> str | None:
     """Return the layout that ``module`` is left in, and how it was found; None without a choice.
 
     A module whose convolutions have two axes runs in either layout with the same results, but
@@ -24,6 +26,7 @@ def choose(module: nn.Module, inputs: Sequence[torch.Tensor]) -> str | None:
     Args:
         module: An imported module.
         inputs: Inputs as the timed inferences will have.
+        finish: Returns when what was started is done; a CPU does not go ahead of its work.
     """
     if not _convolutions(module):
         return None
@@ -32,7 +35,7 @@ def choose(module: nn.Module, inputs: Sequence[torch.Tensor]) -> str | None:
     for turn in range(TURNS):
         for name in LAYOUTS:
             _arrange(module, name)
-            spent_s[name].append(_seconds(module, inputs))
+            spent_s[name].append(_seconds(module, inputs, finish))
         if turn and perf_counter() - start_s > MOST_S:
             break
     usual, other = (median(spent_s[name]) for name in LAYOUTS)
@@ -51,12 +54,16 @@ def _arrange(module: nn.Module, name: str) -> None:
         part.weight.data = part.weight.data.contiguous(memory_format=LAYOUTS[name])
 
 
-def _seconds(module: nn.Module, inputs: Sequence[torch.Tensor]) -> float:
+def _seconds(
+    module: nn.Module, inputs: Sequence[torch.Tensor], finish: Callable[[], None]
+) -> float:
     """Return the time of one inference, after one that is not timed."""
     with torch.inference_mode():
         module(*inputs)
+        finish()
         start_s = perf_counter()
         module(*inputs)
+        finish()
         return perf_counter() - start_s
 
 

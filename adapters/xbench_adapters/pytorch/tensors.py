@@ -82,6 +82,30 @@ def _shared(array: Array) -> torch.Tensor:
         return torch.from_numpy(array)
 
 
+def writable(array: Array) -> Array:
+    """Return the array itself, or a copy where PyTorch could not share its memory."""
+    if array.flags.writeable and array.flags.c_contiguous:
+        return array
+    return np.array(array, order="C")
+
+
+def tensor_over(array: Array) -> torch.Tensor:
+    """Return a tensor over the memory of an array, or of a copy where that cannot be shared."""
+    array = writable(array)
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def array_over(tensor: torch.Tensor) -> Array:
+    """Return an array over the memory of a tensor on the CPU."""
+    if tensor.dtype is not torch.bfloat16:
+        return tensor.numpy()
+    import ml_dtypes  # NumPy has no such type of its own
+
+    return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+
 def as_text(one: object) -> str:
     """Return an element of a text array, which ONNX keeps as UTF-8."""
     return one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from xbench.authoring import joined
+
 SIDE = 256
 FINE, COARSE = 1 + 2.0**-12, 1 + 2.0**-9
 """Float32 has 23 bits after the point and keeps both; TF32 has 10, bfloat16 7."""
@@ -53,7 +55,7 @@ def effective(traced: Any, compiled: Any = None) -> str | None:
             return None
     if not kinds or "fp32" in kinds:
         kinds = (kinds - {"fp32"}) | {multiplied_in(compiled=compiled is not None)}
-    return "+".join(sorted(kinds))
+    return joined(kinds)
 
 
 def operated_in(traced: Any) -> set[str]:

@@ -100,7 +100,7 @@ def test_what_has_no_int8_kernel_is_told_to_be_float32(tmp_path: Path) -> None:
     sine = helper.make_node("Sin", ["y"], ["z"])
     given = calibrated(bound(whole(sine), FEEDS, tmp_path / "m.onnx"), tmp_path)
     facts = load("int8", given).facts()
-    assert facts.precision == "fp32+int8"
+    assert facts.precision == "int8+fp32"
     assert facts.options["arithmetic"] == "fp32 1, int8 2"
 
 

@@ -117,9 +117,9 @@ def test_inputs_that_cannot_be_shared_are_copied_when_they_are_bound(bound: Boun
 
 
 def test_what_cannot_be_held_is_a_usage_error(bound: BoundModel) -> None:
-    with pytest.raises(UsageError, match="bf16"):
-        PyTorchAdapter().load(bound, LIMITS, "bf16")
-    with pytest.raises(UsageError, match="cuda:0"):
-        PyTorchAdapter().load(bound, Limits(threads=1, device="cuda:0"), "fp32")
+    with pytest.raises(UsageError, match="fp8"):
+        PyTorchAdapter().load(bound, LIMITS, "fp8")
+    with pytest.raises(UsageError, match="npu:0"):
+        PyTorchAdapter().load(bound, Limits(threads=1, device="npu:0"), "fp32")
     with pytest.raises(UsageError, match="turbo"):
         PyTorchAdapter("turbo")

@@ -84,7 +84,7 @@ def test_large_weights_are_not_copied(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_what_cannot_be_held_is_refused_before_the_file_is_read(tmp_path: Path) -> None:
     absent = BoundModel(tmp_path / "none.onnx", (), (), {})
-    with pytest.raises(UsageError, match="bf16"):
-        PyTorchAdapter().check(absent, LIMITS, "bf16")
-    with pytest.raises(UsageError, match="cuda:0"):
-        PyTorchAdapter().check(absent, Limits(threads=1, device="cuda:0"), "fp32")
+    with pytest.raises(UsageError, match="tf32"):
+        PyTorchAdapter().check(absent, LIMITS, "tf32")
+    with pytest.raises(UsageError, match="npu:0"):
+        PyTorchAdapter().check(absent, Limits(threads=1, device="npu:0"), "fp32")

@@ -235,8 +235,8 @@ def test_what_cannot_be_loaded_is_one_error(form: str, target: str, said: str) -
 def test_what_cannot_be_held_is_refused_before_anything_is_loaded() -> None:
     native = Native("pytorch", "factory", "nowhere:at_all")
     model = BoundModel(Path("none.onnx"), (), (), {}, native=native)
-    with pytest.raises(UsageError, match="bf16"):
-        PyTorchAdapter().load(model, LIMITS, "bf16")
+    with pytest.raises(UsageError, match="tf32"):
+        PyTorchAdapter().load(model, LIMITS, "tf32")
 
 
 def test_another_count_of_outputs_than_the_files_is_said() -> None:

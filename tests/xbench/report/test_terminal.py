@@ -131,7 +131,8 @@ def test_devices_are_compared_in_one_table_by_their_names() -> None:
 
 def test_a_gpus_rows_tell_its_memory_and_where_the_time_goes() -> None:
     """Three figures of memory and three of time, none of which is another."""
-    told = {"device": 600 << 20, "allocator": 99 << 20, "device_figures": {"process_peak": 700 << 20}}
+    figures = {"process_peak": {"median": 700 << 20}}
+    told = {"device": 600 << 20, "allocator": 99 << 20, "device_figures": figures}
     split = {"host": 1.0e6, "device": 0.8e6, "compute": None}
     gpu = cell(0, "a", 1e6, 1, memory_bytes={"host": None} | told, boundaries_ns=split)
     text = render(run_of((gpu, cell(1, "b", 2e6, 2))))

@@ -43,7 +43,7 @@ def deformed(
     # Half floats count no further than 2048 without a gap: places need more.
     places = offset.to(torch.promote_types(x.dtype, torch.float32))
     places = places.reshape(batch, shared, taps, axes, prod(counts))
-    places = places + _usual(windows, counts).to(places)
+    places = places + _usual(windows, counts, places.device).to(places)
     found = _between(x.reshape(batch, shared, channels // shared, *x.shape[2:]), places)
     if mask is not None:
         found = found * mask.reshape(batch, shared, 1, taps, prod(counts))
@@ -53,12 +53,12 @@ def deformed(
     return result if bias is None else result + bias.reshape(-1, *(1,) * axes)
 
 
-def _usual(windows: Windows, counts: torch.Size) -> torch.Tensor:
+def _usual(windows: Windows, counts: torch.Size, device: torch.device) -> torch.Tensor:
     """Return where each element of each window lies, by element, axis and window."""
     along = []
     for place, count in enumerate(counts):
-        starts = torch.arange(count) * windows.strides[place] - windows.before[place]
-        taps = torch.arange(windows.kernel[place]) * windows.dilations[place]
+        starts = torch.arange(count, device=device) * windows.strides[place] - windows.before[place]
+        taps = torch.arange(windows.kernel[place], device=device) * windows.dilations[place]
         shape = [1] * (2 * len(counts))
         shape[place], shape[len(counts) + place] = len(taps), len(starts)
         whole = (taps[:, None] + starts).reshape(shape)

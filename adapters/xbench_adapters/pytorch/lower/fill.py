@@ -56,12 +56,14 @@ def eye(node: Node, to: Builder) -> torch.fx.Node:
     return to.call(eye_like, to.value(node.inputs[0]), node.attributes["k"], dtype)
 
 
-def counted(start: int, limit: int, delta: int, dtype: torch.dtype) -> torch.Tensor:
+def counted(
+    start: int, limit: int, delta: int, dtype: torch.dtype, device: torch.device | None = None
+) -> torch.Tensor:
     """Return whole numbers from ``start`` to before ``limit``; none where that is behind it."""
     # On plain numbers these are max and min; torch.export follows lengths through them.
     bound: Any = torch.sym_max if delta > 0 else torch.sym_min
     stop = bound(start, limit)
-    return torch.arange(start, stop, delta, dtype=dtype)
+    return torch.arange(start, stop, delta, dtype=dtype, device=device)
 
 
 def stepped(
