@@ -20,7 +20,7 @@ from xbench.telemetry.passage import Passage, Poll
 
 FEWEST_PERIODS = 20  # of the meter in a window
 SHORTEST_STEP_S = 0.001
-STEPS = 1000  # at most, in a window: what a tick is off by is a thousandth of it
+STEPS = 400  # at most, in a window: a tick is off by half of that, and readings slow no inference
 LEAST_SPAN = 0.6  # of the window, between the first tick and the last
 FEWEST_SAMPLES = 10
 RETRY = "Run it again; if it stays, this meter cannot be used here"
