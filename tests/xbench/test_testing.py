@@ -41,9 +41,11 @@ WRONG: dict[str, tuple[type[Any], ...]] = {
     "test_outputs_are_those_of_the_last_run": (wrong.Hasty, wrong.Overwriting),
     "test_runs_can_be_repeated": (wrong.Scribbling,),
     "test_facts_hold_what_was_asked": (wrong.Boasting,),
+    "test_every_boundary_has_the_same_outputs": (wrong.Stale,),
     "test_closing_twice_does_no_harm": (wrong.Fragile,),
     "test_sessions_do_not_share_state": (wrong.Sharing,),
     "test_fp32_is_fp32": (wrong.TensorFloat,),
+    "test_a_narrow_file_agrees_or_is_refused": (wrong.Doubling,),
     "test_the_thread_cap_holds": (wrong.Greedy,),
     "test_an_unknown_operator_is_named": (wrong.Vague,),
     "test_its_own_check_answers_as_loading_does": (wrong.Credulous, wrong.Timid),
@@ -64,6 +66,7 @@ def run_suite_test(adapter: type[Any], name: str, folder: Path) -> None:
         "example": lambda: example,
         "session": lambda: made.load(example.write(folder), LIMITS, "fp32"),
         "tmp_path": lambda: folder,
+        "precision": lambda: "fp16",
     }
     test(**{wanted: given[wanted]() for wanted in inspect.signature(test).parameters})
 
