@@ -52,7 +52,7 @@ def measure(
     """
     run, synchronize = session.run, session.synchronize
     latencies_ns = [0] * iterations  # allocated before the first clock read
-    with _no_garbage_collection():
+    with no_garbage_collection():
         for i in range(iterations):
             start_ns = clock()
             run()
@@ -70,7 +70,7 @@ def measure_events(session: Session, device_ns: Callable[[], int], iterations: i
         iterations: How many.
     """
     latencies_ns = [0] * iterations
-    with _no_garbage_collection():
+    with no_garbage_collection():
         for i in range(iterations):
             session.run()
             session.synchronize()
@@ -115,7 +115,7 @@ def _window(session: Session, clock: Callable[[], int]) -> list[int]:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Keep the collector out of the samples; what was there before is restored."""
     was_enabled = gc.isenabled()
     gc.disable()
