@@ -96,9 +96,13 @@ def energy_of(crew: Crew, cell: Cell, interrupts: Interrupts) -> Mapping[str, An
     if any(isinstance(meter, Meter) for meter in meters):
         crew.tell(f"measuring energy of {cell.label}")
     passage = InterruptiblePassage(interrupts)
+    items = cell.batch or 1  # a run of a batch is as many inferences, as in its throughput
     try:
         energy = measure_energy(
-            meters, lambda seconds: crew.run_for(cell.id, seconds), rest_s=REST_S, passage=passage
+            meters,
+            lambda seconds: items * crew.run_for(cell.id, seconds),
+            rest_s=REST_S,
+            passage=passage,
         )
     except MeterError as error:
         return unavailable(cell, error.reason, error.fix)

@@ -145,6 +145,15 @@ def test_what_an_inference_draws_is_what_its_row_says(
     assert read_samples(out).energies.keys() == {0}
 
 
+def test_a_run_of_a_batch_is_as_many_inferences(
+    package: Package, tiny_model: Path, tmp_path: Path
+) -> None:
+    """As in the throughput: what stands beside inferences a second is joules for each of them."""
+    spec = Spec(model=str(tiny_model), backends=("busy:2000",), batches=(4,), **SHORT)
+    found = energy_of(run(spec, out=tmp_path / "run"), "busy:2000")
+    assert found["per_inference_j"]["value"] == pytest.approx(package.truth_j / 4, rel=0.05)
+
+
 def test_a_worker_that_dies_while_it_is_metered_is_a_row_that_failed(
     package: Package, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
