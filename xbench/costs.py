@@ -83,7 +83,7 @@ class _Costs:
     def __init__(self, model: ModelProto) -> None:
         self._opsets = {_plain(one.domain): one.version for one in model.opset_import}
         self._shapes = shapes_of(model)
-        self._sizes = _sizes(model, self._shapes)
+        self._sizes = sizes_of(model, self._shapes)
 
     def of(self, nodes: Iterable[NodeProto], within: str | None) -> Iterator[NodeCost]:
         """Yield the cost of each node and of those that it carries."""
@@ -158,7 +158,7 @@ def _repeated(within: str) -> UnknownShapeError:
     return UnknownShapeError(f"how often {within!r} runs it depends on data")
 
 
-def _sizes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+def sizes_of(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Return the bytes of each value of which shape and element type are known."""
     graph = model.graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
