@@ -8,7 +8,7 @@ suite that every adapter passes, and `adapters/README.md` shows how to write one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -89,14 +89,16 @@ class BoundModel:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a worker may use. The parent sets affinity and memory before the worker starts.
+    """What a worker may use. The parent imposes it before the worker starts: `xbench.caps`.
 
     Attributes:
         threads: Threads for one inference; adapters give this to their framework explicitly.
         cpus: The CPUs that the worker may run on.
-        memory_bytes: The cap on the worker's address space, or None.
+        memory_bytes: The cap on the memory of the worker and all that it starts, or None.
         device: ``cpu``, or a GPU as the driver counts them: ``cuda:0``.
         uuid: That GPU's UUID. The worker sees no other, so that its framework counts it as 0.
+        quota_cpus: The cap on CPU time where that is less than ``threads``, such as 0.5, or None.
+        profile: The device that these caps imitate, by its name in `xbench profiles`, or None.
     """
 
     threads: int
@@ -104,6 +106,16 @@ class Limits:
     memory_bytes: int | None = None
     device: str = "cpu"
     uuid: str | None = None
+    quota_cpus: float | None = None
+    profile: str | None = None
+
+    @property
+    def helpers(self) -> Limits:
+        """Return the limits of what helps to measure: the same CPUs, and no cap on what it needs.
+
+        A canary or a reference is no part of the device that a profile imitates.
+        """
+        return replace(self, memory_bytes=None, quota_cpus=None, profile=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from xbench.adapter import Limits
+from xbench.caps import asked_limits, refuse_batches
 from xbench.catalog import resolve
 from xbench.conductor import Conductor
-from xbench.device import devices_of, limits_for
 from xbench.errors import InterruptedRunError, UsageError
 from xbench.following import inference_flops
 from xbench.gate import judge, run_reference
 from xbench.host import capture_context
+from xbench.imitated import device_floors
 from xbench.interrupts import Interrupts
 from xbench.lengths import batch_length
 from xbench.lock import machine_to_itself
@@ -25,6 +26,7 @@ from xbench.preparation import Prepared, bindings, make_jobs, terms_of
 from xbench.progress import Progress, Silent
 from xbench.registry import expand, made_for, precisions
 from xbench.result import Run
+from xbench.roofline.run import Rooflines, rooflines
 from xbench.samples import Samples
 from xbench.store import FORMAT, RunFolder, read_run, read_samples
 from xbench.summary import Measured, summarise
@@ -121,7 +123,7 @@ class _Comparison:
         """Find the model and all that workers are given of it."""
         spec = self._spec
         spec.check()
-        limits = [limits_for(spec.threads, device) for device in devices_of(spec.device)]
+        limits = asked_limits(spec)
         _refuse_tf32_on_cpus(spec, limits)
         expand(spec.backends)  # a wrong name is told before anything is built
         resolved = resolve(spec.model, spec.seed, self._hears, self._stop.wake_fd, terms_of(spec))
@@ -135,6 +137,7 @@ class _Comparison:
         cells = tuple(
             replace(c, batch=batch_length(model.inputs, bound[c.group].inputs)) for c in cells
         )
+        refuse_batches(spec, [cell.batch for cell in cells])
         host = capture_context()
         folder = self._folder(model)
         made = make_jobs(spec, model, cells, bound, folder, self._hears, self._stop.wake_fd)
@@ -156,11 +159,14 @@ class _Comparison:
         missing: str | None = "the run was stopped first"
         earlier = self._with_refused(prepared)
         conductor = Conductor(self._spec, jobs, folder, self._hears, self._stop, earlier=earlier)
-        samples = conductor.samples()
+        samples, roofs, roofs_s = conductor.samples(), Rooflines(), 0.0
         try:
             references, timeout_s = prepared.references, self._spec.timeout_s
             missing = run_reference(references, folder, self._stop, timeout_s, self._hears)
             reference_s = time.monotonic() - started_s
+            if self._spec.roofline:
+                roofs = rooflines(jobs, folder, self._stop, self._hears)
+            roofs_s = time.monotonic() - started_s - reference_s
             samples = conductor.run()
         except InterruptedRunError:
             reference_s = time.monotonic() - started_s
@@ -175,11 +181,17 @@ class _Comparison:
             inputs=prepared.inputs,
             weights=weights_health(prepared.model.path),
             host=prepared.host,
-            spent_s=measured_s - reference_s - conductor.seconds["energy"],
+            floors=device_floors(jobs, self._spec.profile),
+            rooflines=roofs,
+            spent_s=measured_s - reference_s - roofs_s - conductor.seconds["energy"],
             resumed=self._resumed,
             unsaved=folder.problem,
         )
-        return measured, {"reference_s": reference_s, **_timing(conductor)}
+        return measured, {
+            "reference_s": reference_s,
+            "roofline_s": roofs_s,
+            **_timing(conductor),
+        }
 
     def _with_refused(self, prepared: Prepared) -> Samples:
         """Return what an earlier run measured, with the rows that cannot be measured at all."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psutil
 
-from xbench.adapter import BoundModel
+from xbench.adapter import BoundModel, Converts
 from xbench.errors import (
     WorkerCrashedError,
     WorkerError,
     WorkerMemoryError,
     WorkerTimeoutError,
+    XbenchError,
 )
 from xbench.interrupts import Interrupts
 from xbench.plan import Cell
 from xbench.process import WorkerProcess
+from xbench.registry import create
 from xbench.result import Status
 from xbench.samples import Failure, Launched
 from xbench.store import RunFolder
@@ -123,6 +125,8 @@ class Crew:
             Failed: If it did not get that far; it is ended, its log kept.
         """
         label = job.cell.label
+        if job.cell.limits.memory_bytes is not None and self.launch == 0:
+            self._convert_apart(job)
         on_device = LaunchMemory(job.cell.limits)  # what those before hold is no part of it
         try:
             process = WorkerProcess("xbench.worker", job.cell.limits, self._interrupts)
@@ -141,12 +145,37 @@ class Crew:
         looked = self._ask(member, "warm-up", {"do": "look"}, self._timeout_s)
         told["memory"] = with_children(told["memory"], watch.held)
         told["device_memory"] = on_device.told()
+        told["caps"] = process.caps()
         member.settled_ns = told.pop("settled_ns")
         looked["facts"] = facts_from_json(looked["facts"])
         told["cpus"] = tuple(told["cpus"])
         return Launched(
             cell=job.cell.id, launch=self.launch, **prepared, **loaded, **told, **looked
         )
+
+    def _convert_apart(self, job: Job) -> None:
+        """Have a worker without a cap on memory make the form that an adapter keeps, if it does.
+
+        A device is given what was made elsewhere: the cap is on what it takes to run that.
+
+        Raises:
+            Failed: If it cannot be made.
+        """
+        try:
+            if not isinstance(create(job.cell.backend), Converts):
+                return
+        except XbenchError:  # its own worker says so
+            return
+        free = replace(job, cell=replace(job.cell, limits=job.cell.limits.helpers))
+        try:
+            process = WorkerProcess("xbench.worker", free.cell.limits, self._interrupts)
+        except OSError as error:
+            raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
+        member = self.members[job.cell.id] = Member(free, process)
+        self.tell(f"converting the model for {job.cell.label}")
+        self._ask(member, "import", {"do": "prepare", **_setting(free)}, self._timeout_s)
+        self._ask(member, "load", {"do": "convert", **_setting(free)}, self._timeout_s)
+        self.members.pop(job.cell.id).process.end()
 
     def epoch(self, cell: int, feed: int) -> Message:
         """Return the samples of one epoch of ``cell`` on input set ``feed``.

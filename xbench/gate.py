@@ -52,7 +52,7 @@ def run_reference(
                 id=reference_id(job.cell.group),
                 backend=REFERENCE,
                 label="reference",
-                limits=replace(job.cell.limits, device="cpu", uuid=None),
+                limits=replace(job.cell.limits.helpers, device="cpu", uuid=None),
                 precision="fp32",
                 boundary="host",
             )

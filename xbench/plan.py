@@ -43,6 +43,10 @@ class Spec:
         quick: Whether this is a first look, with its caution.
         energy: Whether to measure joules per inference too, where this machine has a meter; the
             time for it comes on top of ``time_budget_s``.
+        roofline: Whether to find first what this machine reaches at the most, and to put rows
+            beside it; the seconds for it come on top of ``time_budget_s``.
+        profile: A device to imitate: a name from `xbench profiles`, or a TOML file. It decides
+            threads, memory and the largest batch; ``threads`` may ask for fewer.
     """
 
     model: str
@@ -65,6 +69,8 @@ class Spec:
     trust: bool = False
     quick: bool = False
     energy: bool = True
+    roofline: bool = False
+    profile: str | None = None
 
     @property
     def precisions(self) -> tuple[str, ...]:

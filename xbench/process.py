@@ -7,7 +7,6 @@ The parent sleeps in ``poll`` while a worker works. Between its turns a worker i
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -17,7 +16,10 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
+import psutil
+
 from xbench.adapter import Limits
+from xbench.caps import OPEN, Caps
 from xbench.device import CPU, kind_of, oom_kills
 from xbench.errors import (
     InterruptedRunError,
@@ -26,9 +28,11 @@ from xbench.errors import (
     WorkerTimeoutError,
 )
 from xbench.interrupts import Interrupts
+from xbench.result import Status
 from xbench.wire import Message, decode, encode
 
 KEPT_BYTES = 256 * 1024  # of what a worker prints: this much of the start and of the end
+MAY_BE_MEMORY = {Status.CRASHED, Status.OOM_HOST, Status.UNAVAILABLE}  # what it looks like
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -37,6 +41,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "TORCHINDUCTOR_COMPILE_THREADS",
 )
+LAST_LINES = 8  # in which the reason for an end may stand
 FIXED = {
     "PYTHONHASHSEED": "0",
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that cuda:0 is the GPU that the driver's tools call 0
@@ -71,33 +76,39 @@ class WorkerProcess:
     def __init__(self, module: str, limits: Limits, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
         self._oom_kills_before = oom_kills()
+        self._caps = Caps(limits)
         self.log = Log()
         jobs_end, self._jobs = os.pipe()
         self._replies, replies_end = os.pipe()
         self._printed, print_end = os.pipe()
+        gate, opener = os.pipe()
         os.set_blocking(self._printed, False)
         try:
             with _affinity(limits.cpus):  # the child inherits it before its first instruction
                 self._process = subprocess.Popen(
                     # -P: nothing in the current folder stands in for a package
-                    [sys.executable, "-P", "-m", module, str(jobs_end), str(replies_end)],
-                    stdin=subprocess.DEVNULL,
+                    self._caps.command(
+                        [sys.executable, "-P", "-m", module, str(jobs_end), str(replies_end)]
+                    ),
+                    stdin=gate if self._caps.gated else subprocess.DEVNULL,
                     stdout=print_end,
                     stderr=print_end,
                     pass_fds=(jobs_end, replies_end),
                     start_new_session=True,  # Ctrl-C in the terminal is for the parent alone
                     env=environment(limits),
                 )
+            self._caps.impose(self._process.pid)
+            os.write(opener, OPEN)
+        except BaseException:
+            self._caps.remove()
+            raise
         finally:
-            for end in (jobs_end, replies_end, print_end):
+            for end in (jobs_end, replies_end, print_end, gate, opener):
                 os.close(end)
         self._ended = os.pidfd_open(self._process.pid)
         self._buffer = b""
         self._alive = True
         self.cpu_ns = 0  # that its answers took, in all
-        if limits.memory_bytes is not None:
-            cap = (limits.memory_bytes, limits.memory_bytes)
-            resource.prlimit(self._process.pid, resource.RLIMIT_AS, cap)
 
     @property
     def pid(self) -> int:
@@ -126,7 +137,16 @@ class WorkerProcess:
         message = self._wait(monotonic() + timeout_s, timeout_s, patient)
         self._signal(signal.SIGSTOP)
         self.cpu_ns += message.pop("spent_ns", 0)
+        if problem := message.get("error"):
+            self._explain_error(problem)
         return message
+
+    def caps(self) -> dict[str, Any]:
+        """Return what imposes the worker's caps, and what is in force: `xbench.caps.Caps.told`."""
+        found: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self.pid).children(recursive=True)
+        return self._caps.told([self.pid, *(child.pid for child in found)])
 
     def end(self) -> None:
         """End the worker and all that it started. May be called twice."""
@@ -135,6 +155,7 @@ class WorkerProcess:
         self._alive = False
         self._signal(signal.SIGKILL)
         self._process.wait()
+        self._caps.remove()  # with whatever of it has left its process group
         self._drain()
         for descriptor in (self._jobs, self._replies, self._printed, self._ended):
             os.close(descriptor)
@@ -187,10 +208,25 @@ class WorkerProcess:
             while chunk := os.read(self._printed, 1 << 16):
                 self.log.add(chunk)
 
+    def _explain_error(self, problem: Message) -> None:
+        """Say of an error that the worker told if it was for its cap on memory."""
+        known = problem["status"] == Status.OOM_HOST
+        why = self._caps.out_of_memory(problem["reason"], certain=known)
+        if why and problem["status"] in MAY_BE_MEMORY:
+            problem["status"] = Status.OOM_HOST.value
+            problem["reason"], problem["fix"] = why
+
     def _explain_end(self) -> WorkerCrashedError | WorkerMemoryError:
         code = self._process.wait()
+        self._drain()
+        capped = self._caps.out_of_memory("\n".join(self._last_lines()))
+        kills = self._caps.kills()
+        if kills is None:  # it has no group that counts its own
+            kills = (oom_kills() or 0) - (self._oom_kills_before or 0)
         self.end()
-        if code == -signal.SIGKILL and (oom_kills() or 0) > (self._oom_kills_before or 0):
+        if capped:
+            return WorkerMemoryError(*capped)
+        if code == -signal.SIGKILL and kills > 0:
             return WorkerMemoryError(
                 "the kernel killed the worker for memory",
                 "Use a smaller batch, or a machine with more memory",
@@ -206,8 +242,11 @@ class WorkerProcess:
 
     def last_line(self) -> str:
         """Return the last line that the worker printed, shortened; empty if none."""
+        return next((line[:160] for line in reversed(self._last_lines())), "")
+
+    def _last_lines(self) -> list[str]:
         lines = [line.strip() for line in self.log.text().splitlines() if line.strip()]
-        return lines[-1][:160] if lines else ""
+        return lines[-LAST_LINES:]
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):

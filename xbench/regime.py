@@ -88,7 +88,7 @@ class Regime:
             InterruptedRunError: If the user asked to stop.
         """
         self._cpus = limits.cpus
-        self._canary = WorkerProcess("xbench.canary", limits, interrupts)
+        self._canary = WorkerProcess("xbench.canary", limits.helpers, interrupts)
         try:
             self._canary.ask({"do": "load"}, TIMEOUT_S)
         except WorkerError as error:

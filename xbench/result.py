@@ -8,7 +8,9 @@ Schema history (`SCHEMA` is in every document; readers refuse a newer one):
    row's ``label`` is its name where rows differ in more than the backend: comparisons use it.
    ``boundaries_ns`` has the median latency at each boundary, where a backend knows more than one.
    ``memory_bytes`` has ``device_reason`` and ``device_figures`` as
-   `xbench.telemetry.device_memory.of_row` returns them.
+   `xbench.telemetry.device_memory.of_row` returns them. ``caps`` is what `xbench.caps.of_row`
+   returns: a row with something in ``caps.broken`` is ``ok``, has a reason, and is not ranked.
+   ``roofline`` is what `xbench.roofline.row.roofline_of` returns.
 """
 
 from __future__ import annotations
@@ -156,6 +158,8 @@ class CellResult:
     options: Mapping[str, str] | None = None
     label: str = ""
     boundaries_ns: Mapping[str, float | None] | None = None
+    caps: Mapping[str, Any] | None = None
+    roofline: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -165,7 +169,8 @@ class CellResult:
     @property
     def ranked(self) -> bool:
         """Return whether this row may be compared with others."""
-        return self.status is Status.OK and self.latency_ns is not None
+        measured = self.status is Status.OK and self.latency_ns is not None
+        return measured and not (self.caps and self.caps["broken"])
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as the contract spells it."""

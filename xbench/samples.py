@@ -113,6 +113,8 @@ class Launched:
         device_memory: What was used of its GPU, in bytes, as
             `xbench.telemetry.device_memory.LaunchMemory.told` returns it; None on a CPU, and in
             runs before it was read.
+        caps: What imposed its caps and what was in force, as `xbench.caps.Caps.told` returns it;
+            None in runs before it was read.
     """
 
     cell: int
@@ -131,6 +133,7 @@ class Launched:
     memory: Mapping[str, Any] | None = None
     boundaries_ns: Mapping[str, float | None] | None = None
     device_memory: Mapping[str, Any] | None = None
+    caps: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from statistics import fmean, median
 from typing import Any
 
+from xbench import caps
 from xbench.cautions import RowEvidence, RunEvidence, row_cautions, run_cautions
 from xbench.inputs import InputsInfo
 from xbench.launches import launch_interval
@@ -17,6 +18,7 @@ from xbench.model import Model
 from xbench.pairs import Pairs
 from xbench.plan import Cell, Spec
 from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status
+from xbench.roofline.run import Rooflines
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency
@@ -33,6 +35,8 @@ class Measured:
         inputs: What is doubtful about the inputs.
         weights: What is doubtful about the weights.
         spent_s: Seconds from the first worker's start to the last one's end.
+        rooflines: What the rows are put beside.
+        floors: By cell id, what the device that it imitates could do at best, where it does.
         resumed: Whether an earlier run was taken up again.
         unsaved: Why the last samples are not on the disk, or None.
     """
@@ -46,6 +50,8 @@ class Measured:
     weights: WeightsHealth
     host: Mapping[str, Any]
     spent_s: float
+    floors: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    rooflines: Rooflines = field(default_factory=Rooflines)
     resumed: bool = False
     unsaved: str | None = None
 
@@ -142,6 +148,7 @@ def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
     )
     row = _with_launches(row, own.launched) if own.launched else row
     row = _with_latency(row, own.quiet) if own.epochs else row
+    row = replace(_with_caps(measured, row, cell, own), roofline=measured.rooflines.of(cell, row))
     return replace(row, cautions=row_cautions(_row_evidence(measured, cell, own, row)))
 
 
@@ -236,6 +243,16 @@ def _with_latency(row: CellResult, epochs: Sequence[Epoch]) -> CellResult:
         latency_ns=latency([one for epoch in epochs for one in epoch.latencies_ns]),
         throughput_per_s=_bounded(launch_interval(list(by_launch.values()))),
     )
+
+
+def _with_caps(measured: Measured, row: CellResult, cell: Cell, own: OfCell) -> CellResult:
+    """Return the row with what is known of its caps, and why it is not ranked if one broke."""
+    told = caps.of_row(cell.limits, own.launched, own.quiet)
+    told["floor"] = measured.floors.get(cell.id)
+    if row.status is Status.OK and told["broken"]:
+        why = f"its caps did not hold: {'; '.join(told['broken'])}"
+        return replace(row, caps=told, reason=why, fix=caps.BROKEN_FIX)
+    return replace(row, caps=told)
 
 
 def _bounded(interval: Interval) -> Interval | None:

@@ -73,6 +73,13 @@ class Bench:
         self.adapter.load(model, limits, job["precision"]).close()
         return {"how": "loaded"}
 
+    def convert(self, job: Message) -> Message:
+        """Make the form of the model that the adapter keeps, where it has one of its own."""
+        model, limits = _asked(job)
+        if isinstance(self.adapter, Converts):
+            self.adapter.convert(model, limits, job["precision"])
+        return {}
+
     def load(self, job: Message) -> Message:
         """Load the model and run it once."""
         from xbench.inputs import load_feeds

@@ -105,6 +105,15 @@ def at_int8(**spec: Any) -> RowEvidence:
     return row_with(spec=replace(SPEC, **spec), cell=cell, launched=told)
 
 
+def in_group(limit_bytes: int, memory: str = "cgroup v1 memory.limit_in_bytes") -> RowEvidence:
+    """Return a row that was to be capped to 2 GiB, and the limit that was in force."""
+    read: dict[str, Any] = {"memory_limit_bytes": limit_bytes, "address_space_bytes": 2**31}
+    nothing = {"memory_peak_bytes": None, "memory_kills": 0, "quota_cpus": None, "cpus": [0, 1]}
+    caps = {"by": {"memory": memory}, "read": read | nothing}
+    cell = replace(CELL, limits=replace(CELL.limits, memory_bytes=2**31))
+    return replace(all_launches(caps=caps), cell=cell)
+
+
 SLOWING = [5e6 * (1 + 0.004 * i) for i in range(30)]
 METERED = (
     "of the whole machine",
@@ -127,6 +136,8 @@ ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
     (Code.THREADS_OVER_CAP, row_with(epochs=epochs(noisy(30, 0.02), 2.1)), "used 2.10 CPUs"),
     (Code.THREADS_IDLE, all_launches(busy_threads=1), "1 of 2 threads"),
     (Code.AFFINITY_NOT_HELD, all_launches(cpus=(0, 1, 3)), "CPU 3"),
+    (Code.CAP_NOT_HELD, in_group(2**32), "in force was 4 GiB, not 2 GiB"),
+    (Code.MEMORY_CAP_COARSE, in_group(2**32, "RLIMIT_AS (no control group)"), "address space"),
     (Code.FALLBACK, with_facts(fallback=FELL_BACK), "5 nodes ran on cpu"),
     (Code.FALLBACK, with_facts(fallback=FELL_BACK), "(conv1, conv2, conv3, ...)"),
     (Code.PARITY_DEGENERATE, row_with(parity=Parity("degenerate", reason="dull")), "dull"),
@@ -164,6 +175,9 @@ HARMLESS_ROWS: list[tuple[Code, RowEvidence]] = [
     (Code.THREADS_IDLE, row_with(launched=(launched(busy_threads=1), launched(1)))),
     (Code.AFFINITY_NOT_HELD, all_launches(cpus=(1,))),
     (Code.AFFINITY_NOT_HELD, without_cpus()),
+    (Code.CAP_NOT_HELD, in_group(2**31)),
+    (Code.CAP_NOT_HELD, in_group(2**32, "RLIMIT_AS (no control group)")),
+    (Code.MEMORY_CAP_COARSE, in_group(2**31)),
     (Code.FALLBACK, with_facts(fallback=Fallback(0, (), "cpu"))),
     (Code.PARITY_STAND_IN, row_with(parity=Parity("disagrees", "pytorch"))),
     (Code.NOT_STEADY, row_with(launched=(launched(steady=False), launched(1)))),

@@ -136,3 +136,37 @@ def test_a_kill_that_is_not_for_memory_is_not_counted() -> None:
     child.join()
     assert child.exitcode == -signal.SIGKILL
     assert cgroup.oom_kills() == before
+
+
+def test_what_another_process_is_granted_is_read_from_its_own_groups(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path,
+        "4:memory:/m\n1:cpu,cpuacct:/c\n",
+        **{
+            file("memory/m/w/memory.limit_in_bytes"): "4096",
+            file("memory/m/w/memory.max_usage_in_bytes"): "2048",
+            file("memory/m/w/memory.oom_control"): "oom_kill_disable 0\nunder_oom 0\noom_kill 2",
+            file("memory/m/memory.limit_in_bytes"): "8192",
+            file("cpu/c/w/cpu.cfs_quota_us"): "2500",
+            file("cpu/c/w/cpu.cfs_period_us"): "5000",
+        },
+    )
+    (root / "proc/77").mkdir()
+    (root / "proc/77/cgroup").write_text("4:memory:/m/w\n1:cpu,cpuacct:/c/w\n")
+    assert cgroup.memory_limit_bytes(root) == 8192
+    assert cgroup.memory_limit_bytes(root, "77") == 4096
+    assert cgroup.cpu_quota(root) is None
+    assert cgroup.cpu_quota(root, "77") == 0.5
+    folder = next(cgroup.folders("memory", root, "77"))
+    assert (cgroup.limit_of(folder), cgroup.peak_of(folder), cgroup.kills_of(folder)) == (
+        4096,
+        2048,
+        2,
+    )
+
+
+def test_what_one_group_does_not_tell_is_none(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("max")
+    assert cgroup.limit_of(tmp_path) is None
+    assert cgroup.peak_of(tmp_path) is None
+    assert cgroup.kills_of(tmp_path) is None

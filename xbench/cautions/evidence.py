@@ -26,6 +26,8 @@ class Code(StrEnum):
     THREADS_OVER_CAP = "threads_over_cap"
     THREADS_IDLE = "threads_idle"
     AFFINITY_NOT_HELD = "affinity_not_held"
+    CAP_NOT_HELD = "cap_not_held"
+    MEMORY_CAP_COARSE = "memory_cap_coarse"
     PRECISION_UNKNOWN = "precision_unknown"
     PRECISION_NOT_HELD = "precision_not_held"
     OTHER_PRECISION = "other_precision"

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from math import sqrt
 from statistics import median
 
+from xbench.cautions import caps
 from xbench.cautions.evidence import Code, RowEvidence, Words
 from xbench.medians import independent_variance
 from xbench.parity import TOLERANCE
 from xbench.samples import Epoch
 from xbench.stats import percentile, samples_needed
 
-CAP_TOLERANCE = 1.03  # CPU seconds over wall seconds and threads: beyond it the cap did not hold
 IDLE_SHARE = 0.75  # of the threads asked for: a row that keeps fewer busy says so
 UNSTABLE_SPREAD = 0.15  # of the median: the middle half of the epochs lies this far apart
 DRIFT = 0.05  # between the first and the last third of the rounds
@@ -53,26 +53,6 @@ def _calibrated_on_inputs(row: RowEvidence) -> Words:
         return None
     text = "its scales were chosen on the very inputs that it was timed and compared on"
     return text, "Give others with --calibration"
-
-
-def _threads_over_cap(row: RowEvidence) -> Words:
-    cap = row.cell.limits.threads
-    busy = max(one.busy_threads for one in row.launched)
-    used = median(epoch.cpu_ns / max(1, epoch.wall_ns) for epoch in row.epochs)
-    if busy <= cap and used <= CAP_TOLERANCE * cap:
-        return None
-    text = f"{busy} threads were busy and used {used:.2f} CPUs; {cap} allowed"
-    return text, "Do not compare it with rows that held the cap"
-
-
-def _affinity_not_held(row: RowEvidence) -> Words:
-    allowed = set(row.cell.limits.cpus)
-    strayed = {cpu for one in row.launched for cpu in one.cpus} - allowed
-    if not allowed or not strayed:
-        return None
-    named = ", ".join(map(str, sorted(strayed)))
-    text = f"a thread of it could run on CPU {named}, which it was not given"
-    return text, "Do not compare it with rows that stayed on their CPUs"
 
 
 def _fallback(row: RowEvidence) -> Words:
@@ -234,8 +214,10 @@ ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
     Code.PRECISION_NOT_HELD: _precision_not_held,
     Code.OTHER_PRECISION: _other_precision,
     Code.CALIBRATED_ON_INPUTS: _calibrated_on_inputs,
-    Code.THREADS_OVER_CAP: _threads_over_cap,
-    Code.AFFINITY_NOT_HELD: _affinity_not_held,
+    Code.THREADS_OVER_CAP: caps.threads_over_cap,
+    Code.AFFINITY_NOT_HELD: caps.affinity_not_held,
+    Code.CAP_NOT_HELD: caps.cap_not_held,
+    Code.MEMORY_CAP_COARSE: caps.memory_cap_coarse,
     Code.FALLBACK: _fallback,
     Code.PARITY_DEGENERATE: _parity_degenerate,
     Code.PARITY_NOT_CHECKED: _parity_not_checked,

@@ -23,6 +23,7 @@ Examples:
   xbench compare model.keras --backends keras,tensorflow,litert:int8
   xbench compare resnet50 --precision fp32,bf16,int8 --backends openvino
   xbench compare resnet50 --device cpu,cuda:0 --backends all --boundary host
+  xbench compare mobilenet_v2 --profile rpi4b --threads 2
   xbench compare my_package:make_model --backends pytorch,onnxruntime
   xbench compare --resume xbench-runs/20260101-120000-model
 
@@ -39,6 +40,7 @@ def compare(
     batch: options.Batch = "",
     shape: options.Shapes = None,
     threads: options.Threads = None,
+    profile: options.Profile = None,
     precision: options.Precision = DEFAULT.precision,
     boundary: options.Boundary = DEFAULT.boundary,
     launches: options.Launches = None,
@@ -50,6 +52,7 @@ def compare(
     calibration: options.Calibration = None,
     trust: options.Trust = False,
     energy: options.Energy = None,
+    roofline: options.Roofline = None,
     quick: options.Quick = False,
     out: options.Out = None,
     resume: options.Resume = None,
@@ -59,7 +62,7 @@ def compare(
     no_progress: options.NoProgress = False,
 ) -> None:
     """Measure a model on each backend: one table, one verdict."""
-    effort = _effort(quick, launches, precision_target, time_budget, energy)
+    effort = _effort(quick, launches, precision_target, time_budget, energy, roofline)
     spec = Spec(
         model=model,
         backends=names(backends),
@@ -67,6 +70,7 @@ def compare(
         batches=parse_ints(batch) if batch else (),
         shapes=shapes(shape or []),
         threads=threads,
+        profile=profile,
         precision=precision,
         boundary=boundary,
         timeout_s=parse_duration_s(timeout) if timeout else DEFAULT.timeout_s,
@@ -86,6 +90,7 @@ def _effort(
     precision_target: str,
     time_budget: str,
     energy: bool | None,
+    roofline: bool | None,
 ) -> dict[str, Any]:
     """Return how long to measure: what was asked for goes before what ``--quick`` means."""
     asked = {
@@ -93,9 +98,10 @@ def _effort(
         "precision_target": parse_share(precision_target) if precision_target else None,
         "time_budget_s": parse_duration_s(time_budget) if time_budget else None,
         "energy": energy,
+        "roofline": roofline,
     }
     given = {name: value for name, value in asked.items() if value is not None}
-    return {"quick": quick, **(QUICK if quick else {}), **given}
+    return {"quick": quick, "roofline": True, **(QUICK if quick else {}), **given}
 
 
 def _compare(

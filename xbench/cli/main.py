@@ -24,6 +24,12 @@ from xbench.cli.export import export
 from xbench.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from xbench.cli.inspect import inspect
 from xbench.cli.listing import backends, models
+from xbench.cli.procure import EXAMPLES as PROCURE_EXAMPLES
+from xbench.cli.procure import procure
+from xbench.cli.profiles import EXAMPLES as PROFILES_EXAMPLES
+from xbench.cli.profiles import profiles
+from xbench.cli.roofline import EXAMPLES as ROOFLINE_EXAMPLES
+from xbench.cli.roofline import roofline
 from xbench.cli.selftest import selftest
 from xbench.errors import InterruptedRunError, XbenchError
 
@@ -49,9 +55,12 @@ app = typer.Typer(
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=PROCURE_EXAMPLES)(procure)
 app.command()(selftest)
 app.command()(backends)
 app.command(epilog=DEVICES_EXAMPLES)(devices)
+app.command(epilog=PROFILES_EXAMPLES)(profiles)
+app.command(epilog=ROOFLINE_EXAMPLES)(roofline)
 app.command()(models)
 
 

@@ -11,17 +11,18 @@ from typer import Argument, Option
 from xbench.plan import PRECISIONS, Spec
 from xbench.units import format_s
 
-DEFAULT = Spec(model="")
+DEFAULT = Spec(model="", roofline=True)
 QUICK: Mapping[str, Any] = {
     "launches": 2,
     "time_budget_s": 22.0,
     "precision_target": 0.05,
     "energy": False,
+    "roofline": False,
 }
 
 _QUICK_WORDS = (
     f"{QUICK['launches']} launches, {format_s(QUICK['time_budget_s'])}, "
-    f"ratios to within {QUICK['precision_target']:.0%}, no energy"
+    f"ratios to within {QUICK['precision_target']:.0%}, no energy, no roofline"
 )
 
 _TAKEN = (
@@ -74,6 +75,14 @@ Shapes = Annotated[
 Threads = Annotated[
     int | None,
     Option(metavar="N", min=1, help="Threads of one inference. Default: one a physical core."),
+]
+Profile = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="Cap this host like a small device: threads, memory and batch of one of `xbench "
+        "profiles`, or of a TOML file. Rows then tell of the capped host, not of the device.",
+    ),
 ]
 Precision = Annotated[
     str,
@@ -159,6 +168,15 @@ Energy = Annotated[
         "--energy/--no-energy",
         help="Measure joules per inference too, where there is a meter: half a minute a row on "
         "top of the time. Default: yes, but not with --quick.",
+        show_default=False,
+    ),
+]
+Roofline = Annotated[
+    bool | None,
+    Option(
+        "--roofline/--no-roofline",
+        help="Find first what this machine reaches at the most, and tell each row's share of it: "
+        "5 s, and up to 15 s for each of fp16, bf16 and int8. Default: yes, but not with --quick.",
         show_default=False,
     ),
 ]

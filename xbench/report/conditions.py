@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from xbench.adapter import AS_GIVEN
 from xbench.report.energy import energy_missing
+from xbench.report.roofline import roofline_conditions
 from xbench.report.text import clean
 from xbench.report.view import groups
-from xbench.units import format_s, format_share
+from xbench.units import format_ns, format_s, format_share
 
 if TYPE_CHECKING:
     from xbench.result import CellResult, Run
@@ -28,11 +29,14 @@ def conditions(run: Run) -> tuple[tuple[str, str], ...]:
     lines = (
         ("model", _model(run.model)),
         ("machine", _machine(run.host, ran)),
+        ("profile", _profile(run)),
+        ("floor", _floor(run)),
         ("form", _form(ran)),
         ("precision", _precision(ran)),
         ("measured", _measured(ran)),
         ("rounds", _rounds(run)),
         ("disturbed", _disturbed(run)),
+        ("limits", roofline_conditions(run)),
         ("energy", energy_missing(run)),
     )
     return tuple((label, text) for label, text in lines if text)
@@ -72,6 +76,34 @@ def _machine(host: Mapping[str, Any], ran: list[CellResult]) -> str:
         f"{_range(threads)} {'thread' if threads == [1] else 'threads'}" if threads else "",
     ]
     return ", ".join(clean(part) for part in parts if part)
+
+
+def _profile(run: Run) -> str:
+    """Return what was imitated: by caps on this host, which do not make it that device."""
+    capped = [cell.caps for cell in run.results if cell.caps and cell.caps["profile"]]
+    words = _unique(caps["words"] for caps in capped)
+    if not capped:
+        return ""
+    return clean(f"{capped[0]['profile']}: {', '.join(words)}; no latency of the device itself")
+
+
+def _floor(run: Run) -> str:
+    """Return the least time of the device that is imitated, by precision: computed, not measured.
+
+    Rows of one precision and batch size have one floor; nothing where its profile tells too little.
+    """
+    found: dict[str, str] = {}
+    several = len({cell.batch for cell in run.results}) > 1
+    for cell in run.results:
+        told = (cell.caps or {}).get("floor")
+        if told and told["latency_ns"] is not None:
+            batch = f", batch {cell.batch or 'of its own'}" if several else ""
+            what = f"{told['precision']}{batch}"
+            found[what] = f"at least {format_ns(told['latency_ns'])} ({what})"
+            device = f"{told['device']}, by its peak figures ({told['confidence']})"
+    if not found:
+        return ""
+    return clean(f"computed, not measured: {device}: {', '.join(found.values())}")
 
 
 def _form(ran: Iterable[CellResult]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xbench.adapter import BOUNDARIES
 from xbench.report.energy import ENERGY_HEADER, energy_rows
 from xbench.report.numbers import latency_text
+from xbench.report.roofline import ROOFLINE_HEADER, roofline_rows
 from xbench.report.view import ABSENT, apart, named
 from xbench.result import Interval
 from xbench.units import format_bytes
@@ -44,6 +45,7 @@ def cost_tables(run: Run) -> tuple[CostTable, ...]:
         CostTable(DEVICE, DEVICE[1:], tuple(_lines(run, _device_memory))),
         CostTable(boundaries, boundaries[1:], tuple(_lines(run, _boundaries))),
         CostTable(ENERGY_HEADER, ENERGY_HEADER[1:4], energy_rows(run)),
+        CostTable(ROOFLINE_HEADER, ROOFLINE_HEADER[1:4], roofline_rows(run)),
     )
     return tuple(table for table in tables if table.rows)
 

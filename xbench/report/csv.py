@@ -32,6 +32,7 @@ _METERED = ("label", "scope", "meter")
 _ENERGIES = ("per_inference_j", "load_w", "idle_w")
 _PARITY = ("status", "reference", "max_abs", "max_rel", "cosine", "worst_output", "reason")
 _BOUNDS = ("", "_low", "_high")
+_ROOFLINE = ("precision", "flops_per_s", "share", "bound", "floor_ns", "reason")
 
 COLUMNS = (
     "run_id",
@@ -56,6 +57,7 @@ COLUMNS = (
     *(f"energy_{name}{bound}" for name in _ENERGIES for bound in _BOUNDS),
     "label",
     *(f"boundary_{name}_ns" for name in BOUNDARIES),
+    *(f"roofline_{name}" for name in _ROOFLINE),
 )
 
 
@@ -89,6 +91,7 @@ def _values(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
     yield "fallback_nodes", (cell.fallback or {}).get("nodes")
     yield "label", cell.name
     yield from ((f"boundary_{of}_ns", told) for of, told in (cell.boundaries_ns or {}).items())
+    yield from ((f"roofline_{name}", (cell.roofline or {}).get(name)) for name in _ROOFLINE)
     yield "cautions", " ".join(caution.code for caution in cell.cautions)
     yield from _against_baseline(run, cell)
 

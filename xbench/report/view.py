@@ -226,6 +226,8 @@ def _rank(cell: CellResult, ranked: Iterable[CellResult]) -> str:
 
 def _unranked(cell: CellResult) -> Unranked:
     status = _STATUS_WORDS.get(cell.status, cell.status.value.replace("_", " "))
+    if cell.status is Status.OK and cell.caps and cell.caps["broken"]:
+        status = "cap not held"
     p50 = cell.latency_ns.percentiles.get("p50") if cell.latency_ns else None
     return Unranked(
         backend=clean(cell.name),

@@ -6,6 +6,7 @@ fault it runs the model as `xbench.testing.busy` does.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from time import sleep
 from typing import ClassVar
 
@@ -29,6 +31,7 @@ CHILD_BYTES = 300_000_000
 MOMENT_S = 0.2
 EXIT_STATUS = 3
 LATER = 4
+MORE_THREADS = 3
 
 FAULTS = {
     "segfault": "reads address zero",
@@ -40,6 +43,8 @@ FAULTS = {
     "memory": "takes memory until it is refused",
     "hold": "takes 200 MB more and keeps it, and works on",
     "child": "has a child that holds 300 MB for a moment, and works on",
+    "threads": "starts threads that compute, whatever its cap, and works on",
+    "stray": "does so on every CPU of the machine, whatever it was given, and works on",
     "fork": "has a copy of itself that holds 300 MB more for a moment, and works on",
 }
 MOMENTS = {
@@ -141,7 +146,7 @@ def _off(array: Array) -> Array:
 
 
 def inject(fault: str) -> None:
-    """Break this process now. ``flood``, ``hold``, ``child`` and ``fork`` return.
+    """Break this process now. Faults that work on return.
 
     Raises:
         RuntimeError: For ``raise``.
@@ -168,6 +173,11 @@ def inject(fault: str) -> None:
         case "child":
             hold = f"import time; held = b'x' * {CHILD_BYTES}; time.sleep({MOMENT_S})"
             subprocess.run([sys.executable, "-c", hold], check=True)
+        case "threads":
+            _compute_beside()
+        case "stray":
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+            _compute_beside()
         case "fork":
             _hold_in_a_copy()
         case _:
@@ -175,6 +185,18 @@ def inject(fault: str) -> None:
 
 
 _held: list[bytes] = []
+
+
+def _compute_beside() -> None:
+    """Start threads that compute until this process ends; they inherit its affinity."""
+    for _ in range(MORE_THREADS):
+        Thread(target=_compute, daemon=True).start()
+
+
+def _compute() -> None:
+    data = b"x" * CHUNK_BYTES
+    while True:
+        hashlib.sha256(data)  # other threads run meanwhile: it releases the interpreter's lock
 
 
 def _hold_in_a_copy() -> None:

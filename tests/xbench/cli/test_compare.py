@@ -48,7 +48,7 @@ def compare(*arguments: str) -> Result:
 
 def test_plain_defaults_are_those_of_the_plan(harness: Harness) -> None:
     assert compare("resnet50").exit_code == 0
-    assert harness.spec == Spec(model="resnet50")
+    assert harness.spec == Spec(model="resnet50", roofline=True)
     assert (harness.out, harness.resume) == (None, None)
 
 
@@ -74,6 +74,7 @@ def test_every_option_reaches_the_plan(harness: Harness, tmp_path: Path) -> None
         timeout_s=90.0,
         seed=9,
         inputs="feeds.npz",
+        roofline=True,
     )
     assert harness.out == Path("there")
 
@@ -96,6 +97,16 @@ def test_energy_is_measured_unless_in_haste_or_told_not_to(harness: Harness) -> 
         assert harness.spec is not None
         asked[line] = harness.spec.energy
     assert asked == {"": True, "--no-energy": False, "--quick": False, "--quick --energy": True}
+
+
+def test_the_roofline_is_found_unless_in_haste_or_told_not_to(harness: Harness) -> None:
+    asked = {}
+    for line in ("", "--no-roofline", "--quick", "--quick --roofline"):
+        compare("m", *line.split())
+        assert harness.spec is not None
+        asked[line] = harness.spec.roofline
+    off = {"--no-roofline": False, "--quick": False}
+    assert asked == {"": True, **off, "--quick --roofline": True}
 
 
 def test_resume_takes_the_folder_alone(harness: Harness) -> None:

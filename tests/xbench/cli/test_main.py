@@ -62,6 +62,7 @@ def test_every_option_of_the_contract_is_taught() -> None:
         "batch",
         "shape",
         "threads",
+        "profile",
         "precision",
         "launches",
         "precision-target",
