@@ -174,7 +174,8 @@ class Stale(Quick):
 
 class DoublingSession(BusySession):
     def outputs(self) -> Mapping[str, Array]:
-        return {name: array + array for name, array in super().outputs().items()}
+        found: Mapping[str, Any] = super().outputs()
+        return {name: array + array for name, array in found.items()}
 
 
 class Doubling(Quick):
