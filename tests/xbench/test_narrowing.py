@@ -27,6 +27,7 @@ from xbench.model import bind, read_model
 from xbench.modelcache import cache_folder
 from xbench.narrowing import narrowed, report, saturates
 from xbench.progress import Silent
+from xbench.testing import models
 
 
 class Heard(Silent):
@@ -374,3 +375,16 @@ def test_the_kept_report_is_readable_by_its_owner(tmp_path: Path, cache: Path) -
     assert set(told["files"]) == {"model.onnx"}
     assert path.is_relative_to(cache_folder())
     assert stat.S_IMODE(path.stat().st_mode) & stat.S_IRUSR
+
+
+def test_weights_beside_the_file_are_quantised_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PyTorch's exporter writes them; the tool alone would look for them elsewhere."""
+    monkeypatch.setenv("XBENCH_CACHE", str(tmp_path / "cache"))
+    example = models.perceptron(external=True)
+    save_feeds(tmp_path / "sets.npz", example.feeds)
+    model = replace(example.write(tmp_path), calibration=tmp_path / "sets.npz")
+    made = narrowed(model, "int8", Silent())
+    operators = {node.op_type for node in onnx.load(made.path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators

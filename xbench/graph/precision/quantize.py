@@ -24,7 +24,7 @@ from xbench.graph.precision.tidy import tidy
 from xbench.graph.precision.weights import ONE_FILE_BYTES
 from xbench.graph.read import tensor_array
 from xbench.inputs import Feeds, load_feeds
-from xbench.modelfile import elements, graphs, parse
+from xbench.modelfile import elements, external_files, graphs, parse
 
 FULL_BITS = 8
 OPSET = 13  # the first whose scales can be one for each channel
@@ -117,9 +117,13 @@ def _prepared(path: Path, work: Path) -> tuple[Path, bool]:
     large = _weighs(parse(path)) > ONE_FILE_BYTES
     out = work / "prepared.onnx"
     given = parse(path)
+    whole = path
+    if not large and external_files(given, path.parent):
+        whole = work / "whole.onnx"  # the tool loses weights that lie beside the file
+        onnx.save(onnx.load(path), whole)
     try:
         shape_inference.quant_pre_process(
-            str(path),
+            str(whole),
             str(out),
             skip_symbolic_shape=True,  # it needs a package more, and adds nothing that we use
             save_as_external_data=large,
