@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xbench.catalog import resolve
-from xbench.crew import Job
 from xbench.device import limits_for
 from xbench.interrupts import Interrupts
+from xbench.members import Job
 from xbench.model import read_model
 from xbench.plan import Spec, Target, plan_cells
-from xbench.preparation import bindings, make_jobs, terms_of
+from xbench.preparation import Bindings, make_jobs, terms_of
 from xbench.progress import Silent
 from xbench.registry import expand, precisions
 from xbench.store import RunFolder
@@ -30,5 +30,5 @@ def jobs_of(
     read = read_model(resolved.path, resolved.name)
     named = expand(spec.backends, resolved.framework, spec.device)
     cells = plan_cells(spec, [Target(limits, named)], precisions(named))
-    bound = bindings(spec, read, resolved)
+    bound = Bindings(spec, read, resolved)
     return make_jobs(spec, read, cells, bound, run, Silent(), stop.wake_fd).jobs

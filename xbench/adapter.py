@@ -99,6 +99,7 @@ class Limits:
         uuid: That GPU's UUID. The worker sees no other, so that its framework counts it as 0.
         quota_cpus: The cap on CPU time where that is less than ``threads``, such as 0.5, or None.
         profile: The device that these caps imitate, by its name in `xbench profiles`, or None.
+        streams: Inferences at once, each with ``threads`` of its own; adapters need not know.
     """
 
     threads: int
@@ -108,6 +109,12 @@ class Limits:
     uuid: str | None = None
     quota_cpus: float | None = None
     profile: str | None = None
+    streams: int = 1
+
+    @property
+    def all_threads(self) -> int:
+        """Return the threads of all inferences at once."""
+        return self.threads * self.streams
 
     @property
     def helpers(self) -> Limits:
@@ -115,7 +122,7 @@ class Limits:
 
         A canary or a reference is no part of the device that a profile imitates.
         """
-        return replace(self, memory_bytes=None, quota_cpus=None, profile=None)
+        return replace(self, memory_bytes=None, quota_cpus=None, profile=None, streams=1)
 
 
 @dataclass(frozen=True, slots=True)

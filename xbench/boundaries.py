@@ -12,7 +12,7 @@ from time import perf_counter
 
 from xbench.adapter import BOUNDARIES, Array, Resident, Session
 from xbench.errors import UsageError
-from xbench.measure import measure, measure_events
+from xbench.measure import Runs, measure, measure_events
 
 SPLIT_RUNS = 30
 SPLIT_S = 0.3  # at each boundary, for models of which so many take longer
@@ -31,7 +31,7 @@ def enter(session: Session, boundary: str) -> None:
         raise UsageError(reason, "Use --boundary host, or another backend")
 
 
-def timed(session: Session, iterations: int, boundary: str) -> list[int]:
+def timed(session: Runs, iterations: int, boundary: str) -> list[int]:
     """Return the latency of each timed inference at ``boundary``, in nanoseconds, oldest first."""
     if boundary == "compute":
         assert isinstance(session, Resident)  # `enter` made sure

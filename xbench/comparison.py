@@ -19,17 +19,20 @@ from xbench.host import capture_context
 from xbench.imitated import device_floors
 from xbench.interrupts import Interrupts
 from xbench.lengths import batch_length
+from xbench.load.scenario import Kind
 from xbench.lock import machine_to_itself
 from xbench.model import Model, read_model
-from xbench.plan import Spec, Target, plan_cells
-from xbench.preparation import Prepared, bindings, make_jobs, terms_of
+from xbench.offline import OfflineRows
+from xbench.plan import Cell, Spec, Target, plan_cells
+from xbench.preparation import Bindings, Prepared, make_jobs, terms_of
 from xbench.progress import Progress, Silent
 from xbench.registry import expand, made_for, precisions
 from xbench.result import Run
 from xbench.roofline.run import Rooflines, rooflines
 from xbench.samples import Samples
-from xbench.store import FORMAT, RunFolder, read_run, read_samples
+from xbench.store import FORMAT, SAMPLES, RunFolder, read_lines, read_run, read_samples
 from xbench.summary import Measured, summarise
+from xbench.units import utc_text
 from xbench.weights import weights_health
 
 
@@ -77,7 +80,11 @@ def run(
     with Interrupts(
         lambda: hears.note("Stopping: this turn ends, then the report follows.")
     ) as stop:
-        return _Comparison(spec, out, resume, hears, stop).run()
+        comparison = _Comparison(spec, out, resume, hears, stop)
+        try:
+            return comparison.run()
+        finally:
+            comparison.close()
 
 
 class _Comparison:
@@ -91,14 +98,24 @@ class _Comparison:
         self._earlier = read_samples(resume) if resume else None
         self._kept = read_run(resume) if resume else None
         self._spec = _spec_from_json(self._kept["spec"]) if self._kept else spec
+        self._began = self._kept.get("began") if self._kept else utc_text(time.time())
         self._out = resume or out
+        self._opened: RunFolder | None = None
         self._hears, self._stop = hears, stop
+        if resume and (lost := read_lines(resume).lost):
+            hears.note(f"{lost} of the lines in {resume / SAMPLES} are damaged, and left out.")
+
+    def close(self) -> None:
+        """Let another process write in the run folder."""
+        if self._opened is not None:
+            self._opened.close()
 
     def run(self) -> Run:
         """Go through the steps."""
         prepared = self._prepare()
         prepared_s = time.monotonic() - self._start_s
         with machine_to_itself(self._hears, self._stop):
+            prepared = self._at_own_batches(prepared)
             measured, timing = self._measure(prepared)
         summary = summarise(measured)
         folder = prepared.folder
@@ -114,8 +131,9 @@ class _Comparison:
             cautions=summary.cautions,
             folder=str(folder.path),
             interrupted=self._stop.requested,
+            began=self._began,
         )
-        folder.write_json("result.json", found.to_json())
+        folder.conclude(found.to_json())
         folder.drop_outputs()
         return found
 
@@ -132,14 +150,12 @@ class _Comparison:
         self._hears.phase(f"reading {resolved.name}")
         model = read_model(resolved.path, resolved.name)
         self._refuse_another(model)
-        bound = bindings(spec, model, resolved)
+        bound = Bindings(spec, model, resolved)
         model = replace(model, flops=inference_flops(bound[0]))
-        cells = tuple(
-            replace(c, batch=batch_length(model.inputs, bound[c.group].inputs)) for c in cells
-        )
+        cells = tuple(_bound(cell, model, bound, bound.of_group(cell.group)) for cell in cells)
         refuse_batches(spec, [cell.batch for cell in cells])
         host = capture_context()
-        folder = self._folder(model)
+        folder = self._opened = self._folder(model)
         made = make_jobs(spec, model, cells, bound, folder, self._hears, self._stop.wake_fd)
         self._keep_request(folder, model, host)
         return Prepared(
@@ -149,9 +165,21 @@ class _Comparison:
             references=made.references,
             refused=made.refused,
             inputs=made.inputs,
+            bound=bound,
             host=host,
             folder=folder,
         )
+
+    def _at_own_batches(self, prepared: Prepared) -> Prepared:
+        """Return each row of an offline run at the batch that its throughput saturates at."""
+        if self._spec.load.kind is not Kind.OFFLINE:
+            return prepared
+        earlier = self._earlier.loads if self._earlier else {}
+        rows = OfflineRows(self._spec, prepared, self._stop, self._hears)
+        try:
+            return rows.at_own_batches(earlier)
+        except InterruptedRunError:
+            return prepared
 
     def _measure(self, prepared: Prepared) -> tuple[Measured, dict[str, float | None]]:
         """Return all that was measured, and the seconds that it took by phase."""
@@ -201,13 +229,16 @@ class _Comparison:
         for failure in refused:
             prepared.folder.failure(failure)
             self._hears.note(f"{prepared.cells[failure.cell].label}: {failure.reason}.")
-        return replace(earlier, failures=earlier.failures + refused)
+        loads = {**earlier.loads, **prepared.loads}
+        return replace(earlier, failures=earlier.failures + refused, loads=loads)
 
     def _folder(self, model: Model) -> RunFolder:
         if self._resumed and self._out:
             return RunFolder(self._out)
         name = time.strftime("%Y%m%d-%H%M%S-") + _as_file_name(model.name)
-        return RunFolder.create(self._out or _unused(Path("xbench-runs") / name))
+        if self._out:
+            return RunFolder.create(self._out)
+        return RunFolder.create_beside(Path("xbench-runs") / name)
 
     def _refuse_another(self, model: Model) -> None:
         if self._kept and self._kept["model"]["sha256"] != model.sha256:
@@ -218,7 +249,12 @@ class _Comparison:
         if self._resumed:
             return
         document = {"format": FORMAT, "spec": asdict(self._spec), "model": model.to_json()}
-        folder.write_json("run.json", {**document, "host": host})
+        folder.write_json("run.json", {**document, "began": self._began, "host": host})
+
+
+def _bound(cell: Cell, model: Model, bound: Bindings, number: int) -> Cell:
+    """Return the cell at a binding, with what that makes its batch."""
+    return replace(cell, binding=number, batch=batch_length(model.inputs, bound[number].inputs))
 
 
 def _targets(spec: Spec, limits: Sequence[Limits], framework: str | None) -> list[Target]:
@@ -263,11 +299,3 @@ def _spec_from_json(data: Mapping[str, Any]) -> Spec:
 def _as_file_name(text: str) -> str:
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in text)
     return kept[:60].lstrip(".") or "model"
-
-
-def _unused(path: Path) -> Path:
-    candidate, again = path, 1
-    while candidate.exists():
-        again += 1
-        candidate = path.with_name(f"{path.name}-{again}")
-    return candidate

@@ -8,29 +8,28 @@ used up, or the time is: never because a difference has shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-from xbench.crew import Crew, Failed, Job
+from xbench.alone import Alone
+from xbench.crew import Crew, Failed
 from xbench.errors import InterruptedRunError
 from xbench.interrupts import Interrupts
+from xbench.members import Job
 from xbench.metering import Metering
 from xbench.plan import Spec
 from xbench.progress import Progress, Standing
 from xbench.regime import Regime
-from xbench.result import Interval, Status
+from xbench.result import Status
 from xbench.rounds import Rounds
 from xbench.samples import Epoch, Failure, Samples
-from xbench.stats import half_width, williams
+from xbench.stats import williams
+from xbench.stopping import Stopping
 from xbench.store import RunFolder
 from xbench.turns import Turns
 
-FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
-FEWEST_ROUNDS = 3
-SETTLED_ROUNDS = 24  # after these, a launch may end early if more rounds would add nothing
-WITHIN_SHARE = 0.4  # of the target: rounds this sure are not what holds a ratio's interval open
 WORTH_OF_START = 0.5  # a launch that was slow to start is measured for at least this share of it
 
 
@@ -57,23 +56,25 @@ class Conductor:
         self._failures = list(earlier.failures if earlier else ())
         self._orders = dict(earlier.orders if earlier else {})
         self._metering = Metering(spec, folder, interrupts, earlier.energies if earlier else {})
-        self._rounds = Rounds(self._epochs)
+        samples = {job.cell.id: job.cell.samples for job in jobs}
+        self._rounds = Rounds(self._epochs, samples)
+        self._loads = dict(earlier.loads if earlier else {})
         self._seen: set[tuple[int, str, int]] = set()
         self._regime = Regime(progress)
-        self._turns = Turns(self._regime, interrupts)
-        self._start_s = monotonic()
+        self._turns = Turns(self._regime, interrupts, spec.seed)
+        self._stopping = Stopping(spec, self._jobs, self._rounds, self._failures)
         self.seconds = {"start": 0.0, "warmup": 0.0, "measure": 0.0, "canary": 0.0, "energy": 0.0}
 
     def run(self) -> Samples:
         """Return every sample of the run, an earlier part of it included."""
         first = 1 + max((one.launch for one in self._launched), default=-1)
-        self._start_s = monotonic()
+        self._stopping.begin()
         try:
             limits = next(iter(self._jobs.values())).cell.limits
             self._regime.start(limits, self._interrupts)
             for launch in range(first, max(first + 1, self._spec.most_launches)):
                 self._launch(launch)
-                if self._finished(launch):
+                if self._interrupts.requested or self._stopping.finished(launch):
                     break
         except InterruptedRunError:
             pass  # what was measured is reported
@@ -95,13 +96,14 @@ class Conductor:
             tuple(self._failures),
             self._orders,
             self._metering.energies,
+            self._loads,
         )
 
     # A launch
 
     def _launch(self, launch: int) -> None:
         number = 0
-        share_s = self._share_s(launch)
+        share_s = self._stopping.share_s(launch)
         for place, group in enumerate(self._groups):
             start_s = monotonic()
             deadline = start_s + share_s / len(self._groups)
@@ -114,19 +116,15 @@ class Conductor:
             ) as crew:
                 self._start(crew, group)
                 worth_s = WORTH_OF_START * (monotonic() - start_s)
-                least = monotonic() + min(worth_s, self._left_s())
-                number = self._measure(crew, group, number, max(deadline, least))
+                least = monotonic() + min(worth_s, self._stopping.left_s())
+                if self._spec.alone:
+                    self._measure_alone(crew)
+                else:
+                    number = self._measure(crew, group, number, max(deadline, least))
                 if not self._interrupts.requested:
                     self._meter(crew)
-            if self._interrupts.requested or (self._left_s() <= 0 and launch + place > 0):
+            if self._interrupts.requested or (self._stopping.left_s() <= 0 and launch + place > 0):
                 return
-
-    def _share_s(self, launch: int) -> float:
-        """Return the seconds for a launch: its part of what is left, or what the others took."""
-        planned = self._spec.planned_launches
-        if launch < planned:
-            return self._left_s() / (planned - launch)
-        return min(self._left_s(), (monotonic() - self._start_s) / launch)
 
     def _start(self, crew: Crew, group: int) -> None:
         warmup_s = 1.5 if self._spec.quick else 4.0
@@ -150,7 +148,7 @@ class Conductor:
         The order leaves its mark: of two equal cells, the one that always started second was
         0.3 to 1.1 % faster in each of seven quiet comparisons.
         """
-        jobs = self._alive(group)
+        jobs = self._stopping.alive(group)
         square = williams(len(jobs), self._spec.seed + group)
         return [jobs[i] for i in square[launch % len(square)]] if jobs else []
 
@@ -165,9 +163,25 @@ class Conductor:
             self._round(crew, number, order)
             number += 1
             self._tell(crew.launch, number - first, group)
-            if self._interrupts.requested or self._launch_done(crew, number - first, deadline):
+            if self._interrupts.requested or self._stopping.launch_done(
+                crew, number - first, deadline
+            ):
                 break
         return number
+
+    def _measure_alone(self, crew: Crew) -> None:
+        """Have each row measured for minutes, one after the other."""
+
+        def keep(order: tuple[int, ...], epoch: Epoch) -> None:
+            self._keep(crew, epoch.round, order, (epoch,))
+
+        def found(cell: int, told: Mapping[str, Any]) -> None:
+            self._loads[cell] = told
+            self._folder.load(cell, told)
+
+        Alone(self._spec, self._turns, self._interrupts, keep, self._fail, found).measure(
+            crew, self._stopping.left_s
+        )
 
     def _round(self, crew: Crew, number: int, order: tuple[int, ...]) -> None:
         feed = number % self._jobs[order[0]].feed_count
@@ -182,11 +196,26 @@ class Conductor:
         self._folder.round(order, epochs)
         for epoch in epochs:
             if self._wants_outputs(epoch) and epoch.cell in crew.members:
-                path = output_path(self._folder, epoch.cell, epoch.launch, epoch.feed)
                 try:
-                    crew.outputs(epoch.cell, path)
+                    self._keep_outputs(crew, epoch)
                 except Failed as failed:
                     self._fail(failed.failure)
+
+    def _keep_outputs(self, crew: Crew, epoch: Epoch) -> None:
+        """Keep a stream's outputs, and those of every batch that a server may make.
+
+        Raises:
+            Failed: If they cannot be had.
+        """
+        job = self._jobs[epoch.cell]
+        bindings: dict[int | None, int] = {
+            None: job.cell.binding,
+            **{one.batch: one.binding for one in job.sizes},
+        }
+        for size, binding in bindings.items():
+            path = output_path(self._folder, epoch.cell, epoch.launch, binding, epoch.feed)
+            stream = epoch.feed + epoch.launch  # each has its turn
+            crew.outputs(epoch.cell, path, stream=stream, size=size)
 
     def _wants_outputs(self, epoch: Epoch) -> bool:
         """Each input set once, and in every launch one: a launch may go wrong by itself."""
@@ -204,51 +233,7 @@ class Conductor:
         finally:
             spent_s = monotonic() - start_s
             self.seconds["energy"] += spent_s
-            self._start_s += spent_s
-
-    # When to stop
-
-    def _alive(self, group: int | None = None) -> list[Job]:
-        failed = {failure.cell for failure in self._failures}
-        jobs = [job for job in self._jobs.values() if job.cell.id not in failed]
-        return [job for job in jobs if group in (None, job.cell.group)]
-
-    def _pairs(self, group: int | None = None) -> list[tuple[int, int]]:
-        ids = [(job.cell.group, job.cell.id) for job in self._alive(group)]
-        return [(a, b) for (g, a), (h, b) in combinations(ids, 2) if g == h]
-
-    def _ratios(self, group: int | None = None, launch: int | None = None) -> list[Interval | None]:
-        quiet = self._rounds.quiet()
-        return [self._rounds.ratio(a, b, quiet, launch) for a, b in self._pairs(group)]
-
-    def _narrow(self, ratios: Sequence[Interval | None], target: float) -> bool:
-        return all(ratio is not None and half_width(ratio) <= target for ratio in ratios)
-
-    def _launch_done(self, crew: Crew, rounds: int, deadline: float) -> bool:
-        if rounds < FEWEST_ROUNDS:
-            return False
-        if monotonic() >= deadline:
-            return True
-        within = WITHIN_SHARE * self._spec.precision_target
-        group = next((m.job.cell.group for m in crew.members.values()), None)
-        settled = rounds >= SETTLED_ROUNDS and self._spec.most_launches > 1
-        return settled and self._narrow(self._ratios(group, crew.launch), within)
-
-    def _finished(self, launch: int) -> bool:
-        if self._interrupts.requested or not self._alive() or self._left_s() <= 0:
-            return True
-        if launch + 1 >= self._spec.planned_launches and not self._worth_another(launch):
-            return True
-        narrow = self._narrow(self._ratios(), self._spec.precision_target)
-        return launch + 1 >= FEWEST_LAUNCHES and narrow and bool(self._pairs())
-
-    def _worth_another(self, launch: int) -> bool:
-        """Return whether there is a ratio to narrow, and time for most of one more launch."""
-        usual_s = (monotonic() - self._start_s) / (launch + 1)
-        return bool(self._pairs()) and self._left_s() >= WORTH_OF_START * usual_s
-
-    def _left_s(self) -> float:
-        return self._spec.time_budget_s - (monotonic() - self._start_s)
+            self._stopping.set_aside(spent_s)
 
     # What is told
 
@@ -266,11 +251,11 @@ class Conductor:
         self._progress.phase(f"launch {launch + 1} of {self._planned(launch)}: {text}")
 
     def _tell(self, launch: int, rounds: int, group: int) -> None:
-        first = min((job.cell.id for job in self._alive(group)), default=None)
+        first = min((job.cell.id for job in self._stopping.alive(group)), default=None)
         quiet = self._rounds.quiet()
         ratios = tuple(
             (job.cell.label, self._rounds.ratio(first, job.cell.id, quiet))
-            for job in self._alive(group)
+            for job in self._stopping.alive(group)
             if first is not None and job.cell.id != first
         )
         self._progress.standing(
@@ -279,12 +264,12 @@ class Conductor:
                 launches=self._planned(launch),
                 round=rounds,
                 ratios=ratios,
-                elapsed_s=monotonic() - self._start_s,
-                remaining_s=max(0.0, self._left_s()),
+                elapsed_s=self._stopping.elapsed_s(),
+                remaining_s=max(0.0, self._stopping.left_s()),
             )
         )
 
 
-def output_path(folder: RunFolder, cell: int, launch: int, feed: int) -> Path:
+def output_path(folder: RunFolder, cell: int, launch: int, binding: int, feed: int) -> Path:
     """Return where the outputs of a timed inference wait to be compared."""
-    return folder.path / "outputs" / f"{cell}-{launch}-{feed}.npz"
+    return folder.path / "outputs" / f"{cell}-{launch}-{binding}-{feed}.npz"

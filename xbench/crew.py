@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
-from xbench.adapter import BoundModel, Converts
+from xbench.adapter import Converts
 from xbench.errors import (
     WorkerCrashedError,
     WorkerError,
@@ -20,7 +20,7 @@ from xbench.errors import (
     XbenchError,
 )
 from xbench.interrupts import Interrupts
-from xbench.plan import Cell
+from xbench.members import Job, Member, setting
 from xbench.process import WorkerProcess
 from xbench.registry import create
 from xbench.result import Status
@@ -29,14 +29,9 @@ from xbench.store import RunFolder
 from xbench.telemetry.children import ChildWatch
 from xbench.telemetry.device_memory import LaunchMemory
 from xbench.telemetry.memory import with_children
-from xbench.wire import Message, facts_from_json, model_to_json
+from xbench.wire import Message, facts_from_json
 
-EPOCH_S = 0.05  # short beside the machine's changes of regime, long beside a stop and a continue
-LONGER_S = 0.15  # for up to FEW inferences: beside a neighbour, those right after a stop are faster
-FEW = 7
-MOST_ITERATIONS = 5000
-SLOW_NS = 500_000_000  # one inference of this length is an epoch
-SETTLE_SHARE = 0.1  # of an epoch's inferences, untimed, before it: caches were another's
+RELOADED_S = 0.5  # to warm up a batch that is looked at once
 PATIENCE_S = 60.0  # beyond what an epoch should take; --timeout may make it shorter
 
 STATUS_OF = {
@@ -44,38 +39,6 @@ STATUS_OF = {
     WorkerTimeoutError: Status.TIMEOUT,
     WorkerMemoryError: Status.OOM_HOST,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A cell with what it runs: the bound model, and the file of its input sets."""
-
-    cell: Cell
-    model: BoundModel
-    feeds: Path
-    feed_count: int
-
-
-@dataclass(slots=True)
-class Member:
-    """A started worker and the size of its epochs."""
-
-    job: Job
-    process: WorkerProcess
-    settled_ns: float = 0.0
-
-    @property
-    def iterations(self) -> int:
-        """Return how many inferences make an epoch."""
-        if self.settled_ns >= SLOW_NS:
-            return 1
-        usual, longer = (round(s * 1e9 / max(1.0, self.settled_ns)) for s in (EPOCH_S, LONGER_S))
-        return min(MOST_ITERATIONS, max(2, usual, min(FEW, longer)))
-
-    @property
-    def settle(self) -> int:
-        """Return how many untimed inferences come before an epoch."""
-        return max(1, round(self.iterations * SETTLE_SHARE))
 
 
 class Failed(Exception):  # noqa: N818 -- carries a Failure from where it shows to where it is kept
@@ -135,10 +98,10 @@ class Crew:
         member = self.members[job.cell.id] = Member(job, process)
         with ChildWatch(process.pid) as watch, on_device.watched(process.pid):  # before the rounds
             self.tell(f"importing {label}")
-            ready = {"do": "prepare", **_setting(job)}
+            ready = {"do": "prepare", **setting(job)}
             prepared = self._ask(member, "import", ready, self._timeout_s)
             self.tell(f"loading {label}")
-            loaded = self._ask(member, "load", {"do": "load", **_setting(job)}, self._timeout_s)
+            loaded = self._ask(member, "load", {"do": "load", **setting(job)}, self._timeout_s)
             self.tell(f"warming up {label}")
             warm = {"do": "warm_up", "max_s": warmup_s}
             told = self._ask(member, "warm-up", warm, self._timeout_s + warmup_s)
@@ -173,34 +136,62 @@ class Crew:
             raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
         member = self.members[job.cell.id] = Member(free, process)
         self.tell(f"converting the model for {job.cell.label}")
-        self._ask(member, "import", {"do": "prepare", **_setting(free)}, self._timeout_s)
-        self._ask(member, "load", {"do": "convert", **_setting(free)}, self._timeout_s)
+        self._ask(member, "import", {"do": "prepare", **setting(free)}, self._timeout_s)
+        self._ask(member, "load", {"do": "convert", **setting(free)}, self._timeout_s)
         self.members.pop(job.cell.id).process.end()
 
-    def epoch(self, cell: int, feed: int) -> Message:
-        """Return the samples of one epoch of ``cell`` on input set ``feed``.
+    def turn(self, cell: int, feed: int, seed: int = 0) -> Message:
+        """Return what one turn of ``cell`` on input set ``feed`` told: its latencies and more.
+
+        Args:
+            cell: Its id.
+            feed: Which of the input sets.
+            seed: Draws what is random in it.
 
         Raises:
             Failed: If the worker did not get through it; it is ended, its log kept.
         """
         member = self.members[cell]
-        job = {
-            "do": "epoch",
-            "feed": feed,
-            "settle": member.settle,
-            "iterations": member.iterations,
-        }
-        expected_s = (member.settle + member.iterations) * member.settled_ns / 1e9
-        timeout_s = min(PATIENCE_S, self._timeout_s) + 20 * expected_s
+        return self.work(cell, member.turn(feed, seed), member.seconds)
+
+    def work(self, cell: int, job: Message, seconds: float) -> Message:
+        """Return the answer to a job of timed work that takes about so many seconds.
+
+        Raises:
+            Failed: If the worker did not get through it; it is ended, its log kept.
+        """
+        member = self.members[cell]
+        settle_s = job.get("settle", 0) * member.settled_ns * member.job.cell.load.streams / 1e9
+        timeout_s = min(PATIENCE_S, self._timeout_s) + 20 * (seconds + settle_s)
         return self._ask(member, "round", job, timeout_s, patient=True)
 
-    def outputs(self, cell: int, path: Path) -> None:
+    def reload(self, job: Job) -> Message:
+        """Return what the worker of a cell told of the model at another batch, warmed up.
+
+        Raises:
+            Failed: If it cannot run it; it is ended, its log kept.
+        """
+        member = self.members[job.cell.id]
+        member.job = job
+        told = self._ask(
+            member, "load", {"do": "reload", "max_s": RELOADED_S, **setting(job)}, self._timeout_s
+        )
+        member.settled_ns = told["settled_ns"]
+        return told
+
+    def outputs(self, cell: int, path: Path, *, stream: int = 0, size: int | None = None) -> None:
         """Have ``cell`` keep the outputs of its last timed inference in ``path``.
+
+        Args:
+            cell: Its id.
+            path: Where to.
+            stream: Whose inference.
+            size: At which batch size, of a server that makes batches.
 
         Raises:
             Failed: If it cannot.
         """
-        job = {"do": "outputs", "path": str(path)}
+        job = {"do": "outputs", "path": str(path), "stream": stream, "size": size}
         if lost := self._ask(self.members[cell], "outputs", job, PATIENCE_S)["lost"]:
             self._folder.lose(f"outputs: {lost}")
 
@@ -216,6 +207,12 @@ class Crew:
         timeout_s = seconds + last_s + min(PATIENCE_S, self._timeout_s)
         job = {"do": "run_for", "seconds": seconds}
         return int(self._ask(member, "energy", job, timeout_s)["inferences"])
+
+    def dismiss(self, cell: int) -> None:
+        """End the worker of a cell before the others; its log is kept."""
+        member = self.members.pop(cell)
+        member.process.end()
+        self._keep_log(member)
 
     def processes(self) -> set[int]:
         """Return the numbers of all workers and of what they started."""
@@ -260,14 +257,3 @@ class Crew:
         text = member.process.log.text()
         if text:
             self._folder.write_log(f"{name}-{member.job.cell.id}-launch{self.launch}.log", text)
-
-
-def _setting(job: Job) -> dict[str, Any]:
-    return {
-        "backend": job.cell.backend,
-        "limits": asdict(job.cell.limits),
-        "model": model_to_json(job.model),
-        "precision": job.cell.precision,
-        "boundary": job.cell.boundary,
-        "feeds": str(job.feeds),
-    }

@@ -63,11 +63,13 @@ class ModelError(XbenchError):
 
 
 class UnsupportedNodeError(ModelError):
-    """A node of the model that a backend cannot run."""
+    """A node of the model that a backend cannot run; ``?`` stands for what is not known of it."""
 
     def __init__(self, node: str, operator: str, version: int, detail: str) -> None:
+        of = f" ({operator})" if operator != "?" else ""
+        named = f"node {node!r} ({operator}, version {version})"
         super().__init__(
-            f"node {node!r} ({operator}, version {version}) is not supported: {detail}",
+            f"{named if node != '?' else f'a node{of}'} is not supported: {detail}",
             "Another backend may run it; the other cells are not affected",
         )
         self.args = (node, operator, version, detail)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from xbench.adapter import Array
 from xbench.conductor import output_path
-from xbench.crew import Crew, Failed, Job
+from xbench.crew import Crew, Failed
 from xbench.interrupts import Interrupts
+from xbench.members import Job
 from xbench.parity import TOLERANCE, agreement, compare_outputs, degenerate
 from xbench.plan import Cell
 from xbench.progress import Progress
@@ -33,10 +34,10 @@ def run_reference(
     timeout_s: float,
     progress: Progress,
 ) -> str | None:
-    """Keep the reference's outputs for every group and input set; return why it could not run.
+    """Keep the reference's outputs for every binding and input set; return why it could not run.
 
     Args:
-        jobs: One of each group, with the model as it was before anything was narrowed.
+        jobs: One of each binding, with the model as it was before anything was narrowed.
         folder: Where the outputs go.
         interrupts: Tell when the user asks to stop.
         timeout_s: Seconds that it may take to load the model.
@@ -49,7 +50,8 @@ def run_reference(
         for job in jobs:
             cell = replace(
                 job.cell,
-                id=reference_id(job.cell.group),
+                id=reference_id(job.cell.binding),
+                scenario="single-stream",
                 backend=REFERENCE,
                 label="reference",
                 limits=replace(job.cell.limits.helpers, device="cpu", uuid=None),
@@ -58,18 +60,19 @@ def run_reference(
             )
             progress.phase("computing the reference outputs")
             try:
-                crew.start(replace(job, cell=cell), warmup_s=0.0)
+                crew.start(replace(job, cell=cell, sizes=(), repeats=1), warmup_s=0.0)
                 for feed in range(job.feed_count):
-                    crew.epoch(cell.id, feed)
-                    crew.outputs(cell.id, output_path(folder, cell.id, 0, feed))
+                    crew.turn(cell.id, feed)
+                    path = output_path(folder, cell.id, 0, cell.binding, feed)
+                    crew.outputs(cell.id, path)
             except Failed as failed:
                 return failed.failure.reason
     return None
 
 
-def reference_id(group: int) -> int:
-    """Return the cell id that stands for the reference of a group."""
-    return -1 - group
+def reference_id(binding: int) -> int:
+    """Return the cell id that stands for the reference of a binding of the model."""
+    return -1 - binding
 
 
 def judge(folder: RunFolder, cells: Sequence[Cell], missing: str | None) -> dict[int, Parity]:
@@ -81,9 +84,9 @@ def judge(folder: RunFolder, cells: Sequence[Cell], missing: str | None) -> dict
         missing: Why there is no reference, or None.
     """
     verdicts: dict[int, Parity] = {}
-    for group in sorted({cell.group for cell in cells}):
-        members = [cell for cell in cells if cell.group == group]
-        name, reference = _reference(folder, group, members, missing)
+    for binding in sorted({cell.binding for cell in cells}):
+        members = [cell for cell in cells if cell.binding == binding]
+        name, reference = _reference(folder, members, missing)
         dead = degenerate(list(reference.values())) if reference else None
         for cell in members:
             if cell.label == name or not reference:
@@ -97,18 +100,18 @@ def judge(folder: RunFolder, cells: Sequence[Cell], missing: str | None) -> dict
 
 
 def _reference(
-    folder: RunFolder, group: int, members: Sequence[Cell], missing: str | None
-) -> tuple[str, dict[int, Outputs]]:
+    folder: RunFolder, members: Sequence[Cell], missing: str | None
+) -> tuple[str, dict[str, Outputs]]:
     """Return what to compare with, and its outputs by input set: a stand-in is the finest one."""
     if missing is None:
-        return REFERENCE, _outputs(folder, reference_id(group))
+        return REFERENCE, _outputs(folder, -1)
     for cell in sorted(members, key=lambda cell: TOLERANCE[cell.precision]):
         if outputs := _outputs(folder, cell.id):
             return cell.label, outputs
     return REFERENCE, {}
 
 
-def _compare(folder: RunFolder, cell: Cell, name: str, reference: dict[int, Outputs]) -> Parity:
+def _compare(folder: RunFolder, cell: Cell, name: str, reference: dict[str, Outputs]) -> Parity:
     found: list[Parity] = []
     for path in _files(folder, cell.id):
         feed = _feed(path)
@@ -119,17 +122,20 @@ def _compare(folder: RunFolder, cell: Cell, name: str, reference: dict[int, Outp
     return replace(agreement(found), reference=name)
 
 
-def _outputs(folder: RunFolder, cell: int) -> dict[int, Outputs]:
+def _outputs(folder: RunFolder, cell: int) -> dict[str, Outputs]:
     read = {_feed(path): _read(path) for path in _files(folder, cell)}
     return {feed: outputs for feed, outputs in read.items() if outputs is not None}
 
 
 def _files(folder: RunFolder, cell: int) -> list[Path]:
-    return sorted((folder.path / "outputs").glob(f"{cell}-*-*.npz"))
+    """Return the files of a cell; of all references for any that is negative."""
+    name = "-*" if cell < 0 else cell
+    return sorted((folder.path / "outputs").glob(f"{name}-*-*-*.npz"))
 
 
-def _feed(path: Path) -> int:
-    return int(path.stem.rsplit("-", 1)[1])
+def _feed(path: Path) -> str:
+    """Return the binding of the model and the input set that an output belongs to."""
+    return "-".join(path.stem.rsplit("-", 2)[1:])
 
 
 def _read(path: Path) -> Outputs | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xbench.crew import Job
 from xbench.errors import UsageError
+from xbench.members import Job
 from xbench.profiles import Profile, find_profile, floor_latency_s
 from xbench.roofline.work import Work, work_of
 

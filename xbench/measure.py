@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
+from typing import Protocol
 
 from xbench.adapter import Session
 
@@ -20,6 +21,18 @@ WINDOW_NS = 100_000_000
 WINDOW_INFERENCES = 3
 STILL_IMPROVING = 0.98  # a window this much below the best before it means: not settled yet
 BUSY_SHARE = 0.05  # a thread on a CPU for less than this share of the time only waited
+
+
+class Runs(Protocol):
+    """What is timed: a session, or several runs of one."""
+
+    def run(self) -> None:
+        """Start it."""
+        ...
+
+    def synchronize(self) -> None:
+        """Return when it is done."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class WarmUp:
 
 
 def measure(
-    session: Session, iterations: int, clock: Callable[[], int] = perf_counter_ns
+    session: Runs, iterations: int, clock: Callable[[], int] = perf_counter_ns
 ) -> list[int]:
     """Return the latency of each timed inference, in nanoseconds, oldest first.
 
@@ -61,7 +74,7 @@ def measure(
     return latencies_ns
 
 
-def measure_events(session: Session, device_ns: Callable[[], int], iterations: int) -> list[int]:
+def measure_events(session: Runs, device_ns: Callable[[], int], iterations: int) -> list[int]:
     """Return the time of each inference between the device's own events, in nanoseconds.
 
     Args:

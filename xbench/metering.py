@@ -15,6 +15,7 @@ from typing import Any
 from xbench.crew import Crew, Failed
 from xbench.errors import InterruptedRunError
 from xbench.interrupts import Interrupts
+from xbench.load.scenario import Kind
 from xbench.plan import Cell, Spec
 from xbench.process import environment
 from xbench.samples import Failure
@@ -26,6 +27,7 @@ from xbench.telemetry.sources import meters_for
 from xbench.telemetry.tally import UNAVAILABLE, Figure
 
 ROOT = Path("/sys")
+UNMETERED = (Kind.SERVER, Kind.SUSTAINED)  # energy of runs that follow each other is not theirs
 REST_S = 1.0  # from a window of inferences to the next of idling
 
 
@@ -76,6 +78,8 @@ class Metering:
             if id_ in self._done:
                 continue
             self._done.add(id_)
+            if member.job.cell.load.kind in UNMETERED:
+                continue
             try:
                 self.energies[id_] = energy_of(crew, member.job.cell, self._interrupts)
             except Failed as failed:
@@ -113,6 +117,9 @@ def why_none(spec: Spec, cell: Cell, *, failed: bool) -> Mapping[str, Any]:
     """Return the energy of a cell that was not metered: no number, why, and what to do."""
     if failed:
         return unavailable(cell, "the row failed before it was metered", "See the row's own fix")
+    if spec.energy and cell.load.kind in UNMETERED:
+        fix = "Ask for --scenario single-stream, or streams:2"
+        return unavailable(cell, f"not measured under {cell.scenario}", fix)
     if spec.energy:
         return unavailable(cell, "the run was stopped before it", "Finish the run with --resume")
     if spec.quick:

@@ -32,7 +32,9 @@ class Pairs:
         """Return every pair of ranked rows of one batch size, the earlier one as the baseline."""
         ranked = [cell for cell in self.cells if rows[cell.id].ranked]
         return tuple(
-            self._comparison(first, second)
+            self._by_rate(first, second, rows)
+            if self.spec.load.searches
+            else self._comparison(first, second)
             for first, second in combinations(ranked, 2)
             if first.group == second.group
         )
@@ -54,6 +56,22 @@ class Pairs:
             said = {(pair.baseline_id, pair.candidate_id): pair.verdict for pair in own}
             found |= ranks(relative, said)
         return [found.get(row.id) for row in rows]
+
+    def _by_rate(self, first: Cell, second: Cell, rows: Sequence[CellResult]) -> Comparison:
+        """Return two rows by the largest rates that a search found to hold, and to fail."""
+        holds, fails = zip(*(_rates(rows[cell.id]) for cell in (first, second)), strict=True)
+        ratio = None
+        if all(holds) and all(fails):
+            value, low, high = holds[1] / holds[0], holds[1] / fails[0], fails[1] / holds[0]
+            ratio = Interval(value, low, high)
+        return Comparison(
+            baseline=first.label,
+            candidate=second.label,
+            baseline_id=first.id,
+            candidate_id=second.id,
+            ratio=ratio,
+            verdict=verdict(ratio, TIE_WIDTHS * self.spec.precision_target),
+        )
 
     def _comparison(self, first: Cell, second: Cell) -> Comparison:
         rounds = self.rounds
@@ -83,6 +101,12 @@ class Pairs:
         if launches < 2 and self.spec.most_launches > 1:
             return Verdict.UNDETERMINED
         return verdict(ratio, TIE_WIDTHS * self.spec.precision_target)
+
+
+def _rates(row: CellResult) -> tuple[float | None, float | None]:
+    """Return the largest rate that a search found to hold, and the smallest to fail."""
+    found = (row.load or {}).get("search", {})
+    return found.get("holds_per_s"), found.get("fails_per_s")
 
 
 def _quiet_share(rounds: Rounds, common: frozenset[Round]) -> float | None:

@@ -8,6 +8,8 @@ from itertools import product
 
 from xbench.adapter import BOUNDARIES, Limits
 from xbench.errors import UsageError
+from xbench.load.scenario import Kind, Scenario, parse_scenario
+from xbench.load.slo import parse_slo
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 IN_THE_FILE = ("fp16", "bf16", "int8")
@@ -15,6 +17,9 @@ IN_THE_FILE = ("fp16", "bf16", "int8")
 
 PLANNED_LAUNCHES = 5  # that the time is shared among
 MOST_LAUNCHES = 15  # where intervals are still wide and time is left
+
+DECIDES_BATCH = (Kind.MULTI_STREAM, Kind.OFFLINE)
+ONE_SESSION = (Kind.SINGLE_STREAM, Kind.MULTI_STREAM, Kind.OFFLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,8 @@ class Spec:
             named twice is measured against itself.
         device: Names by commas, as `xbench.device.devices_of` takes them.
         precision: Of `PRECISIONS`, by commas; the first is the baseline's.
+        scenario: How inferences are asked for, as `xbench.load.scenario.parse_scenario` reads it.
+        slo: A limit on latency that a server is held against, such as ``p99=20ms``, or None.
         boundary: Of `xbench.adapter.BOUNDARIES`: where a timed run begins and ends.
         batches: Batch sizes; empty leaves the model's own.
         shapes: Shapes of inputs whose axes are open, by name.
@@ -57,6 +64,7 @@ class Spec:
     threads: int | None = None
     precision: str = "fp32"
     scenario: str = "single-stream"
+    slo: str | None = None
     boundary: str = "host"
     launches: int | None = None
     precision_target: float = 0.01
@@ -90,16 +98,47 @@ class Spec:
             if wrong := [word for word in asked if word not in known]:
                 fix = f"There are {', '.join(known)}"
                 raise UsageError(f"there is no {what} {wrong[0]!r}", fix)
+        self._check_load()
+
+    def _check_load(self) -> None:
+        """Return if the scenario is known, and fits what stands beside it.
+
+        Raises:
+            UsageError: With what does not fit.
+        """
+        load = self.load
+        if self.slo is not None:
+            parse_slo(self.slo)
+        if load.searches and self.slo is None:
+            fix = "Give a rate, as in server:30, or --slo p99=20ms to search for the largest"
+            raise UsageError("a server needs a rate", fix)
+        if self.slo is not None and load.kind is not Kind.SERVER:
+            fix = "Ask for --scenario server, or server:30"
+            raise UsageError(f"--slo is for a server, and {load} is none", fix)
+        if self.batches and (load.kind in DECIDES_BATCH or load.max_batch > 1):
+            raise UsageError(f"{load} decides the batch by itself", "Leave out --batch")
+        if self.boundary != "host" and load.kind not in ONE_SESSION:
+            raise UsageError(f"{load} is timed at the host", "Leave out --boundary")
+
+    @property
+    def load(self) -> Scenario:
+        """Return the scenario as data."""
+        return parse_scenario(self.scenario)
+
+    @property
+    def alone(self) -> bool:
+        """Return whether rows are measured one after the other, for minutes, and once."""
+        return self.load.kind is Kind.SUSTAINED or self.load.searches
 
     @property
     def planned_launches(self) -> int:
         """Return how many launches the time is shared among."""
-        return PLANNED_LAUNCHES if self.launches is None else self.launches
+        return (1 if self.alone else PLANNED_LAUNCHES) if self.launches is None else self.launches
 
     @property
     def most_launches(self) -> int:
         """Return how many launches there may be."""
-        return MOST_LAUNCHES if self.launches is None else self.launches
+        return (1 if self.alone else MOST_LAUNCHES) if self.launches is None else self.launches
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +157,8 @@ class Cell:
         label: The backend's name, with ``#2`` where it is named again and with its precision and
             device where the rows of the run differ in these.
         group: Only cells of one group are compared, and alive together.
+        binding: Which of the model's bindings it runs: those of a group share one, unless each has
+            a batch of its own.
         file_precision: Of the model's file that it is given; a variant that narrows by its own
             means is given the model as it was.
     """
@@ -127,11 +168,23 @@ class Cell:
     label: str
     batch: int | None
     group: int
+    binding: int = 0
     limits: Limits
     precision: str
     file_precision: str = "fp32"
     scenario: str
     boundary: str
+
+    @property
+    def load(self) -> Scenario:
+        """Return the scenario as data."""
+        return parse_scenario(self.scenario)
+
+    @property
+    def samples(self) -> int:
+        """Return the samples of one timed query."""
+        load = self.load
+        return load.samples if load.kind is Kind.MULTI_STREAM else self.batch or 1
 
 
 def plan_cells(
@@ -162,10 +215,11 @@ def plan_cells(
                     label=_label(name, spec, targets, target, own.get(backend) or precision),
                     batch=batch,
                     group=group,
+                    binding=group,
                     limits=target.limits,
                     precision=precision,
                     file_precision=precision if narrowed else "fp32",
-                    scenario=spec.scenario,
+                    scenario=str(spec.load),
                     boundary=spec.boundary,
                 )
             )

@@ -10,7 +10,11 @@ Schema history (`SCHEMA` is in every document; readers refuse a newer one):
    ``memory_bytes`` has ``device_reason`` and ``device_figures`` as
    `xbench.telemetry.device_memory.of_row` returns them. ``caps`` is what `xbench.caps.of_row`
    returns: a row with something in ``caps.broken`` is ``ok``, has a reason, and is not ranked.
-   ``roofline`` is what `xbench.roofline.row.roofline_of` returns.
+   ``roofline`` is what `xbench.roofline.row.roofline_of` returns. ``began`` is when the run
+   began, in UTC, such as ``2026-01-31T09:15:00Z``; None in runs before it was kept. ``load`` is
+   what `xbench.rows` tells of a scenario beyond latency: a server's account, a search, a curve over
+   minutes; None for a single stream. A server that is saturated, or for which a search found no
+   rate, is ``ok``, has a reason and no latency, and is not ranked.
 """
 
 from __future__ import annotations
@@ -160,6 +164,7 @@ class CellResult:
     boundaries_ns: Mapping[str, float | None] | None = None
     caps: Mapping[str, Any] | None = None
     roofline: Mapping[str, Any] | None = None
+    load: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -196,7 +201,8 @@ class Comparison:
         baseline: Backend label of the first row; `baseline_id` is its cell.
         candidate: Backend label of the second row.
         ratio: Baseline latency over candidate latency at p50: above 1, the candidate is
-            faster. None where either row did not run or may not be ranked.
+            faster. Of a search for the largest rate, the candidate's rate over the baseline's.
+            None where either row did not run or may not be ranked.
         quiet_share: Share of the rounds in which the machine was undisturbed.
         disturbed_ratio: The ratio in the other rounds, or None.
         needed_s: For ``undetermined``: about how many more seconds would decide it.
@@ -229,6 +235,7 @@ class Run:
         cautions: Doubts about the run as a whole.
         folder: Where everything is kept, or None.
         interrupted: Whether the user stopped it.
+        began: When, as `xbench.units.utc_text` writes it; a run that is resumed keeps it.
     """
 
     run_id: str
@@ -241,6 +248,7 @@ class Run:
     cautions: tuple[Caution, ...] = ()
     folder: str | None = None
     interrupted: bool = False
+    began: str | None = None
 
     @property
     def exit_status(self) -> int:
@@ -254,6 +262,7 @@ class Run:
         return {
             "schema": SCHEMA,
             "run_id": self.run_id,
+            "began": self.began,
             "model": dict(self.model),
             "host": dict(self.host),
             "spec": dict(self.spec),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import log
 from statistics import median
 
@@ -19,9 +19,17 @@ LEAST_CALM_SHARE = 0.2
 
 
 class Rounds:
-    """The p50 of every epoch, by cell and round; grows while a run goes on."""
+    """The p50 of every epoch, by cell and round; grows while a run goes on.
 
-    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+    Args:
+        epochs: What there is already.
+        samples: Of a query, by cell: latency counts for one sample. 1 for a cell that is not there.
+    """
+
+    def __init__(
+        self, epochs: Iterable[Epoch] = (), samples: Mapping[int, int] | None = None
+    ) -> None:
+        self._samples = samples or {}
         self._log_p50: dict[int, dict[Round, float]] = defaultdict(dict)
         self._canary_ns: dict[Round, float] = {}
         self._others_cpus: dict[Round, float] = {}
@@ -32,7 +40,8 @@ class Rounds:
         """Take more epochs."""
         for epoch in epochs:
             key = (epoch.launch, epoch.round)
-            self._log_p50[epoch.cell][key] = log(median(epoch.latencies_ns))
+            of_sample = median(epoch.latencies_ns) / self._samples.get(epoch.cell, 1)
+            self._log_p50[epoch.cell][key] = log(of_sample)
             if epoch.others_cpus is not None:
                 self._others_cpus[key] = epoch.others_cpus
             if epoch.gpu and epoch.gpu.throttled_by:

@@ -75,6 +75,8 @@ class Epoch:
         others_cpus: How many of the allowed CPUs other programs kept busy during the round, on
             average; None where the kernel does not tell.
         gpu: The state of the cell's GPU; None on a CPU, and in runs before it was read.
+        served: Of a server's window what `xbench.load.served.Served.to_json` returns; its
+            ``latencies_ns`` then count from when requests were due.
     """
 
     cell: int
@@ -88,6 +90,7 @@ class Epoch:
     canary_ns: tuple[int, int] | None
     others_cpus: float | None
     gpu: GpuState | None = None
+    served: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,7 @@ class Samples:
 
     Attributes:
         energies: By cell id, what `xbench.metering.energy_of` returned.
+        loads: By cell id, what a search told: `xbench.loads` makes it.
     """
 
     launched: tuple[Launched, ...]
@@ -167,3 +171,4 @@ class Samples:
     failures: tuple[Failure, ...]
     orders: Mapping[tuple[int, int], tuple[int, ...]]
     energies: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    loads: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite
 from statistics import fmean, median
 from typing import Any
 
 from xbench import caps
 from xbench.cautions import RowEvidence, RunEvidence, row_cautions, run_cautions
 from xbench.inputs import InputsInfo
-from xbench.launches import launch_interval
 from xbench.metering import why_none
 from xbench.model import Model
 from xbench.pairs import Pairs
 from xbench.plan import Cell, Spec
-from xbench.result import Caution, CellResult, Comparison, Interval, Parity, Status
+from xbench.result import Caution, CellResult, Comparison, Parity, Status
 from xbench.roofline.run import Rooflines
-from xbench.rounds import Round, Rounds
-from xbench.samples import Epoch, Failure, Launched, Samples
-from xbench.stats import latency
+from xbench.rounds import Rounds
+from xbench.rows import OfCell, of_cell, with_load
+from xbench.samples import Launched, Samples
 from xbench.telemetry import device_memory, footprint
 from xbench.weights import WeightsHealth
 
@@ -65,31 +62,9 @@ class Summary:
     cautions: tuple[Caution, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OfCell:
-    """One cell's part of the samples; ``quiet`` are the epochs of undisturbed rounds."""
-
-    launched: tuple[Launched, ...]
-    epochs: tuple[Epoch, ...]
-    quiet: tuple[Epoch, ...]
-    failure: Failure | None
-
-
-def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
-    """Return the part of ``samples`` that belongs to ``cell``."""
-    epochs = tuple(epoch for epoch in samples.epochs if epoch.cell == cell)
-    failures = [failure for failure in samples.failures if failure.cell == cell]
-    return OfCell(
-        tuple(one for one in samples.launched if one.cell == cell),
-        epochs,
-        tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet) or epochs,
-        failures[-1] if failures else None,
-    )
-
-
 def summarise(measured: Measured) -> Summary:
     """Return what the samples say."""
-    rounds = Rounds(measured.samples.epochs)
+    rounds = Rounds(measured.samples.epochs, {cell.id: cell.samples for cell in measured.cells})
     pairs = Pairs(measured.spec, measured.cells, rounds, measured.spent_s)
     bare = rows(measured, rounds)
     compared = pairs.comparisons(bare)
@@ -147,7 +122,7 @@ def _row(measured: Measured, cell: Cell, own: OfCell) -> CellResult:
         or why_none(measured.spec, cell, failed=own.failure is not None),
     )
     row = _with_launches(row, own.launched) if own.launched else row
-    row = _with_latency(row, own.quiet) if own.epochs else row
+    row = with_load(row, cell, own, measured.samples.loads.get(cell.id)) if own.epochs else row
     row = replace(_with_caps(measured, row, cell, own), roofline=measured.rooflines.of(cell, row))
     return replace(row, cautions=row_cautions(_row_evidence(measured, cell, own, row)))
 
@@ -167,6 +142,7 @@ def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) 
         memory_doubts=footprint.doubts(_memories(own.launched)),
         energy_notes=_energy_notes(row.energy),
         gpu=tuple(epoch.gpu for epoch in own.epochs if epoch.gpu),
+        load=row.load,
     )
 
 
@@ -234,17 +210,6 @@ def _memories(launched: Sequence[Launched]) -> list[Mapping[str, Any]]:
     return [one.memory for one in launched if one.memory is not None]
 
 
-def _with_latency(row: CellResult, epochs: Sequence[Epoch]) -> CellResult:
-    by_launch: dict[int, list[float]] = defaultdict(list)
-    for epoch in epochs:
-        by_launch[epoch.launch].append((row.batch or 1) * 1e9 / fmean(epoch.latencies_ns))
-    return replace(
-        row,
-        latency_ns=latency([one for epoch in epochs for one in epoch.latencies_ns]),
-        throughput_per_s=_bounded(launch_interval(list(by_launch.values()))),
-    )
-
-
 def _with_caps(measured: Measured, row: CellResult, cell: Cell, own: OfCell) -> CellResult:
     """Return the row with what is known of its caps, and why it is not ranked if one broke."""
     told = caps.of_row(cell.limits, own.launched, own.quiet)
@@ -253,8 +218,3 @@ def _with_caps(measured: Measured, row: CellResult, cell: Cell, own: OfCell) -> 
         why = f"its caps did not hold: {'; '.join(told['broken'])}"
         return replace(row, caps=told, reason=why, fix=caps.BROKEN_FIX)
     return replace(row, caps=told)
-
-
-def _bounded(interval: Interval) -> Interval | None:
-    """Return the interval, or None where one value told no spread."""
-    return interval if isfinite(interval.low) and isfinite(interval.high) else None

@@ -12,6 +12,7 @@ from xbench.regime import Regime
 from xbench.rounds import CALM_CPUS
 from xbench.samples import Epoch, Failure
 from xbench.telemetry.gpu_state import GpuStates
+from xbench.wire import Message
 
 
 class Turns:
@@ -22,11 +23,12 @@ class Turns:
         cpu_s: CPU time that this process took meanwhile.
     """
 
-    def __init__(self, regime: Regime, interrupts: Interrupts) -> None:
+    def __init__(self, regime: Regime, interrupts: Interrupts, seed: int = 0) -> None:
         self.seconds = 0.0
         self.cpu_s = 0.0
         self._regime = regime
         self._interrupts = interrupts
+        self._seed = seed
         self._gpus = GpuStates()
         self._others_cpus: float | None = None
 
@@ -70,10 +72,41 @@ class Turns:
 
     def _turn(self, crew: Crew, number: int, position: int, cell: int, feed: int) -> Epoch:
         """Return one epoch, with the state of the cell's GPU right after it."""
+        seed = self._seed + 1000 * crew.launch + number
+        place = (number, position, cell, feed)
+        return self.taken(crew, place, lambda: crew.turn(cell, feed, seed))
+
+    def alone(
+        self, crew: Crew, place: tuple[int, int, int, int], turn: Callable[[], Message]
+    ) -> Epoch:
+        """Return what a turn told that no canary stands beside, for others must not run at all.
+
+        Raises:
+            Failed: If it did not get through.
+        """
+        workers = [member.process for member in crew.members.values()]
+        used = self._regime.usage(workers)
+        epoch = self.taken(crew, place, turn)
+        return replace(epoch, others_cpus=used.others_cpus(self._regime.usage(workers)))
+
+    def taken(
+        self, crew: Crew, place: tuple[int, int, int, int], turn: Callable[[], Message]
+    ) -> Epoch:
+        """Return what a turn told, with the state of the cell's GPU right after it.
+
+        Args:
+            crew: The workers.
+            place: Number of the round, place in it, cell, and input set.
+            turn: Has the worker do it.
+
+        Raises:
+            Failed: If it did not get through.
+        """
+        number, position, cell, feed = place
         state = self._gpus.before(crew.members[cell].job.cell.limits)
         start_s, cpu_s = monotonic(), process_time()
         try:
-            reply = crew.epoch(cell, feed)
+            reply = turn()
         finally:
             self.seconds += monotonic() - start_s
             self.cpu_s += process_time() - cpu_s
@@ -89,4 +122,5 @@ class Turns:
             canary_ns=None,
             others_cpus=None,
             gpu=state() if state else None,
+            served=reply.get("served"),
         )

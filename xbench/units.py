@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 
 from xbench.errors import UsageError
 
@@ -145,6 +146,11 @@ def format_share(share: float) -> str:
 def format_shape(shape: tuple[int | str, ...]) -> str:
     """Return a shape as `parse_shape` reads it, such as ``1x3x224x224``; ``scalar`` if empty."""
     return "x".join(str(length) for length in shape) or "scalar"
+
+
+def utc_text(time_s: float) -> str:
+    """Return a moment, in seconds since 1970, such as ``2026-01-31T09:15:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_s))
 
 
 def _digits(value: float) -> str:

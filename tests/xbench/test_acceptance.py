@@ -24,7 +24,8 @@ from xbench.inspection import inspect
 from xbench.result import Status
 from xbench.testing import NullAdapter, models
 from xbench.wire import model_to_json
-from xbench.worker import Bench, failure
+from xbench.bench import Bench
+from xbench.worker import failure
 
 LIMITS = Limits(threads=1)
 

@@ -105,6 +105,10 @@ def at_int8(**spec: Any) -> RowEvidence:
     return row_with(spec=replace(SPEC, **spec), cell=cell, launched=told)
 
 
+def sustained(**load: Any) -> RowEvidence:
+    return row_with(cell=replace(CELL, scenario="sustained:5min"), load=load)
+
+
 def in_group(limit_bytes: int, memory: str = "cgroup v1 memory.limit_in_bytes") -> RowEvidence:
     """Return a row that was to be capped to 2 GiB, and the limit that was in force."""
     read: dict[str, Any] = {"memory_limit_bytes": limit_bytes, "address_space_bytes": 2**31}
@@ -127,7 +131,13 @@ CAPPED = replace(COOL, reasons=("sw_power_cap",))
 A_MOMENT = replace(COOL, held_ns={"thermal": 10**5})
 FELL_BACK = Fallback(5, ("conv1", "conv2", "conv3"), "cpu")
 
+STEP = {"verdict": "slower", "shape": "step", "changed_at_s": 130.0, "speed": {"value": 0.8}}
+
 ROW_CASES: list[tuple[Code, RowEvidence, str]] = [
+    (Code.REQUESTS_LATE, row_with(load={"lateness_ns": {"p99": 250e3}}), "up to 250.0 µs late"),
+    (Code.NOT_SUSTAINED, sustained(**STEP), "0.80 times that of the start"),
+    (Code.NOT_SUSTAINED, sustained(**(STEP | {"changed_at_s": None})), "by and by"),
+    (Code.CURVE_MISSING, sustained(missing="3 points tell nothing"), "3 points"),
     (Code.PRECISION_NOT_HELD, with_facts(precision="bf16"), "asked for fp32, and the runtime"),
     (Code.OTHER_PRECISION, at_int8(), "may differ by 25%"),
     (Code.CALIBRATED_ON_INPUTS, at_int8(inputs="mine.npz"), "the very inputs"),

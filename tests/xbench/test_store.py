@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import signal
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from xbench.adapter import Facts, Fallback
 from xbench.errors import UsageError
+from xbench.keeping import write_atomically
 from xbench.samples import Epoch, Failure, GpuState, Launched
-from xbench.store import FORMAT, RunFolder, read_run, read_samples, write_atomically
+from xbench.store import FORMAT, RunFolder, read_run, read_samples
 
 
 def epoch(number: int, latencies_ns: tuple[int, ...] = (5, 6, 7)) -> Epoch:
@@ -110,13 +112,15 @@ def test_the_state_of_a_gpu_and_its_memory_are_read_again(tmp_path: Path) -> Non
 
 
 def test_a_run_from_before_gpus_were_read_has_none(tmp_path: Path) -> None:
-    """Its lines lack the fields, and are read as ever."""
+    """Its lines lack the fields, and hashes; they are read as ever."""
     folder = RunFolder.create(tmp_path / "run")
     folder.launched(LAUNCHED)
     folder.round((0,), (epoch(0),))
     file = folder.path / "samples.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     del lines[0]["launched"]["device_memory"], lines[1]["epochs"][0]["gpu"]
+    for line in lines:
+        del line["n"], line["sha"]
     file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     samples = read_samples(folder.path)
     assert samples.launched == (LAUNCHED,)
@@ -178,6 +182,54 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_an_existing_folder_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume"):
         RunFolder.create(tmp_path)
+
+
+def test_of_two_that_begin_at_once_each_has_a_folder(tmp_path: Path) -> None:
+    """Also where they would have the same name."""
+    folders = [RunFolder.create_beside(tmp_path / "runs" / "20260101-120000-toy") for _ in range(3)]
+    assert [one.path.name[15:] for one in folders] == ["-toy", "-toy-2", "-toy-3"]
+    with pytest.raises(UsageError, match="cannot make"):
+        RunFolder.create_beside(Path("/proc/none/run"))
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    """Who is done, or has gone, keeps nobody out."""
+    first = RunFolder.create(tmp_path / "run")
+    with pytest.raises(UsageError, match="another process"):
+        RunFolder(first.path)
+    first.close()
+    second = RunFolder(first.path)
+    second.round((0,), (epoch(0),))
+    del second
+    RunFolder(first.path).round((0,), (epoch(1),))
+    assert [one.round for one in read_samples(first.path).epochs] == [0, 1]
+
+
+def test_a_result_tells_what_it_was_made_from(tmp_path: Path) -> None:
+    """Every file that stays, by size and hash; lines that waited for room are among them."""
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_json("run.json", {"format": FORMAT})
+    (folder.path / "feeds-0.npz").write_bytes(b"feeds")
+    with disk_of(10):
+        folder.round((0,), (epoch(0),))
+    folder.conclude({"schema": 1})
+    assert folder.problem is None
+    kept = json.loads((folder.path / "result.json").read_text())["kept"]
+    assert kept.keys() == {"run.json", "samples.jsonl", "feeds-0.npz"}
+    for name, told in kept.items():
+        data = (folder.path / name).read_bytes()
+        assert told == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    assert len(read_samples(folder.path).epochs) == 1
+
+
+@pytest.mark.parametrize("change", [b"x", b" "])
+def test_a_request_that_was_changed_is_refused(tmp_path: Path, change: bytes) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_json("run.json", {"format": FORMAT, "spec": {"seed": 10}})
+    data = (folder.path / "run.json").read_bytes()
+    (folder.path / "run.json").write_bytes(data.replace(b'"seed": 10', b'"seed": 1' + change))
+    with pytest.raises(UsageError, match=r"damaged|no run folder"):
+        read_run(folder.path)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ def asked_limits(spec: Spec) -> list[Limits]:
     """
     devices = devices_of(spec.device)
     if spec.profile is None:
-        return [limits_for(spec.threads, device) for device in devices]
+        return [limits_for(spec.threads, device, streams=spec.load.streams) for device in devices]
     profile = find_profile(spec.profile)
     refuse_batches(spec, spec.batches)
     if gpus := [device for device in devices if device != CPU]:
         fix = "Leave out --device, or --profile"
         raise UsageError(f"a profile caps the CPU and memory, and {gpus[0]} has no caps", fix)
-    threads = _threads(spec, profile)
-    limits = limits_for(threads, CPU, profile.memory_cap_bytes)
+    threads, streams = _threads(spec, profile), spec.load.streams
+    limits = limits_for(threads, CPU, profile.memory_cap_bytes, streams)
     return [replace(limits, profile=profile.name)]
 
 
@@ -54,15 +54,20 @@ def refuse_batches(spec: Spec, batches: Iterable[int | None]) -> None:
 
 
 def _threads(spec: Spec, profile: Profile) -> int:
-    """Return the threads of a profile, or the fewer that were asked for.
+    """Return the threads of one inference: the profile's, shared by streams, or fewer if asked.
 
     Raises:
         UsageError: If more were asked for than it has, or if it has more than this machine.
     """
-    asked, most, here = spec.threads, profile.threads, len(allowed_cpus())
-    if asked is not None and asked > most:
-        reason = f"{asked} threads were asked for, and {profile.name} has {most}"
-        raise UsageError(reason, f"Ask for --threads {most} or less")
+    streams, most, here = spec.load.streams, profile.threads, len(allowed_cpus())
+    asked = spec.threads
+    if asked is None and streams > 1:
+        asked = max(1, min(most, here) // streams)
+    if asked is not None and asked * streams > most:
+        wanted = f"{streams} streams of {asked}" if streams > 1 else f"{asked}"
+        reason = f"{wanted} threads were asked for, and {profile.name} has {most}"
+        fewer = "less" if streams == 1 else "fewer streams"
+        raise UsageError(reason, f"Ask for --threads {max(1, most // streams)} or {fewer}")
     if asked is None and most > here:
         reason = f"{profile.name} has {most} threads, and this process may use {here} CPUs"
         fix = f"Ask for --threads {here}: rows then say so; or measure on a machine with {most}"

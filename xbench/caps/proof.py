@@ -102,10 +102,10 @@ def prove(limits: Limits, launched: Sequence[Launched], epochs: Sequence[Epoch])
 def cpus_allowed(limits: Limits, wall_ns: float) -> float:
     """Return how many CPUs' time a row may use over ``wall_ns`` nanoseconds, at most."""
     quota = limits.quota_cpus
-    if quota is None or quota >= limits.threads:
-        return float(limits.threads)
-    burst = 2 * PERIOD_US * 1e3 / max(1.0, wall_ns) * (1 - quota / limits.threads)
-    return min(float(limits.threads), quota * (1 + burst))
+    if quota is None or quota >= limits.all_threads:
+        return float(limits.all_threads)
+    burst = 2 * PERIOD_US * 1e3 / max(1.0, wall_ns) * (1 - quota / limits.all_threads)
+    return min(float(limits.all_threads), quota * (1 + burst))
 
 
 def of_row(limits: Limits, launched: Sequence[Launched], epochs: Sequence[Epoch]) -> dict[str, Any]:
@@ -145,10 +145,12 @@ def _held(proof: Proof) -> dict[str, Any]:
 
 
 def _time(limits: Limits, used: float, allowed: float, busy: int) -> str | None:
-    if busy <= limits.threads and used <= TOLERANCE * allowed:
+    if busy <= limits.all_threads and used <= TOLERANCE * allowed:
         return None
     quota = limits.quota_cpus
-    most = f"{limits.threads}" if quota is None else f"{limits.threads}, and {quota:g} CPUs' time,"
+    most = f"{limits.all_threads}"
+    if quota is not None:
+        most += f", and {quota:g} CPUs' time,"
     return f"{busy} threads were busy and used {used:.2f} CPUs; {most} allowed"
 
 

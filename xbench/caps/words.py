@@ -18,7 +18,8 @@ def size_text(size_bytes: int) -> str:
 
 def capped_text(limits: Limits) -> str:
     """Return what a row was measured on, such as ``host, capped to 4 threads and 4 GiB``."""
-    threads = "1 thread" if limits.threads == 1 else f"{limits.threads} threads"
+    count = limits.all_threads
+    threads = "1 thread" if count == 1 else f"{count} threads"
     parts = [threads]
     if limits.quota_cpus is not None:
         parts.append(f"the time of {limits.quota_cpus:g} CPUs")

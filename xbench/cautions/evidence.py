@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from xbench.plan import Cell, Spec
 from xbench.result import Interval, Parity
@@ -37,6 +39,9 @@ class Code(StrEnum):
     PARITY_STAND_IN = "parity_stand_in"
     FALLBACK = "fallback"
     THROTTLED = "throttled"
+    REQUESTS_LATE = "requests_late"
+    NOT_SUSTAINED = "not_sustained"
+    CURVE_MISSING = "curve_missing"
     TIMER = "timer"
     MEMORY_VARIES = "memory_varies"
     MEMORY_DOUBTFUL = "memory_doubtful"
@@ -65,6 +70,7 @@ class RowEvidence:
         memory_doubts: Why its memory may not be what it is taken for.
         energy_notes: What its meters noted, the one in its row first.
         gpu: The state of its GPU in each of its rounds, the disturbed ones too.
+        load: What its scenario tells beyond latency.
     """
 
     spec: Spec
@@ -77,6 +83,7 @@ class RowEvidence:
     memory_doubts: tuple[str, ...] = ()
     energy_notes: tuple[str, ...] = ()
     gpu: tuple[GpuState, ...] = ()
+    load: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

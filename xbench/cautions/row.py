@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from math import sqrt
 from statistics import median
 
-from xbench.cautions import caps
+from xbench.cautions import caps, load
 from xbench.cautions.evidence import Code, RowEvidence, Words
 from xbench.medians import independent_variance
 from xbench.parity import TOLERANCE
@@ -123,7 +123,7 @@ def _few_samples(row: RowEvidence) -> Words:
 
 def _unstable(row: RowEvidence) -> Words:
     middles = _middles(row.epochs)
-    if len(middles) < FEW_ROUNDS:
+    if len(middles) < FEW_ROUNDS or row.spec.alone:
         return None
     spread = (percentile(middles, 75) - percentile(middles, 25)) / median(middles)
     if spread <= UNSTABLE_SPREAD:
@@ -135,7 +135,7 @@ def _unstable(row: RowEvidence) -> Words:
 def _drift(row: RowEvidence) -> Words:
     middles = _middles(row.epochs)
     third = len(middles) // 3
-    if third < FEWEST_IN_THIRD:
+    if third < FEWEST_IN_THIRD or row.spec.alone:  # `load` says what became of minutes
         return None
     first, last = middles[:third], middles[-third:]
     change = median(last) - median(first)
@@ -214,6 +214,9 @@ ROW_RULES: Mapping[Code, Callable[[RowEvidence], Words]] = {
     Code.PRECISION_NOT_HELD: _precision_not_held,
     Code.OTHER_PRECISION: _other_precision,
     Code.CALIBRATED_ON_INPUTS: _calibrated_on_inputs,
+    Code.REQUESTS_LATE: load.late,
+    Code.NOT_SUSTAINED: load.not_sustained,
+    Code.CURVE_MISSING: load.unfinished_curve,
     Code.THREADS_OVER_CAP: caps.threads_over_cap,
     Code.AFFINITY_NOT_HELD: caps.affinity_not_held,
     Code.CAP_NOT_HELD: caps.cap_not_held,

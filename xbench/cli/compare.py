@@ -24,6 +24,8 @@ Examples:
   xbench compare resnet50 --precision fp32,bf16,int8 --backends openvino
   xbench compare resnet50 --device cpu,cuda:0 --backends all --boundary host
   xbench compare mobilenet_v2 --profile rpi4b --threads 2
+  xbench compare mobilenet_v2 --scenario server:30 --slo p99=50ms
+  xbench compare mobilenet_v2 --scenario server --slo p99=50ms --time-budget 10min
   xbench compare my_package:make_model --backends pytorch,onnxruntime
   xbench compare --resume xbench-runs/20260101-120000-model
 
@@ -42,6 +44,8 @@ def compare(
     threads: options.Threads = None,
     profile: options.Profile = None,
     precision: options.Precision = DEFAULT.precision,
+    scenario: options.Scenario = DEFAULT.scenario,
+    slo: options.SloLimit = "",
     boundary: options.Boundary = DEFAULT.boundary,
     launches: options.Launches = None,
     precision_target: options.PrecisionTarget = "",
@@ -72,6 +76,8 @@ def compare(
         threads=threads,
         profile=profile,
         precision=precision,
+        scenario=scenario,
+        slo=slo or None,
         boundary=boundary,
         timeout_s=parse_duration_s(timeout) if timeout else DEFAULT.timeout_s,
         seed=seed,

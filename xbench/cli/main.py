@@ -15,22 +15,43 @@ from typing import Annotated, NoReturn
 import typer
 
 from xbench import __version__
+from xbench.cli.baseline import app as baseline
+from xbench.cli.bundle import EXAMPLES as BUNDLE_EXAMPLES
+from xbench.cli.bundle import bundle
 from xbench.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from xbench.cli.compare import compare
 from xbench.cli.devices import EXAMPLES as DEVICES_EXAMPLES
 from xbench.cli.devices import devices
+from xbench.cli.diff import EXAMPLES as DIFF_EXAMPLES
+from xbench.cli.diff import diff
 from xbench.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from xbench.cli.export import export
+from xbench.cli.history import EXAMPLES as HISTORY_EXAMPLES
+from xbench.cli.history import history
 from xbench.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from xbench.cli.inspect import inspect
 from xbench.cli.listing import backends, models
+from xbench.cli.merge import EXAMPLES as MERGE_EXAMPLES
+from xbench.cli.merge import merge
 from xbench.cli.procure import EXAMPLES as PROCURE_EXAMPLES
 from xbench.cli.procure import procure
 from xbench.cli.profiles import EXAMPLES as PROFILES_EXAMPLES
 from xbench.cli.profiles import profiles
+from xbench.cli.publish import EXAMPLES as PUBLISH_EXAMPLES
+from xbench.cli.publish import publish
+from xbench.cli.report import EXAMPLES as REPORT_EXAMPLES
+from xbench.cli.report import report
 from xbench.cli.roofline import EXAMPLES as ROOFLINE_EXAMPLES
 from xbench.cli.roofline import roofline
 from xbench.cli.selftest import selftest
+from xbench.cli.serve import EXAMPLES as SERVE_EXAMPLES
+from xbench.cli.serve import serve
+from xbench.cli.size import EXAMPLES as SIZE_EXAMPLES
+from xbench.cli.size import size
+from xbench.cli.tune import EXAMPLES as TUNE_EXAMPLES
+from xbench.cli.tune import tune
+from xbench.cli.verify import EXAMPLES as VERIFY_EXAMPLES
+from xbench.cli.verify import verify
 from xbench.errors import InterruptedRunError, XbenchError
 
 USAGE, DEFECT, INTERRUPTED, READER_LEFT = 2, 70, 130, 141
@@ -55,12 +76,23 @@ app = typer.Typer(
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=REPORT_EXAMPLES)(report)
+app.command(epilog=SIZE_EXAMPLES)(size)
 app.command(epilog=PROCURE_EXAMPLES)(procure)
+app.command(epilog=VERIFY_EXAMPLES)(verify)
+app.command(epilog=HISTORY_EXAMPLES)(history)
+app.command(epilog=DIFF_EXAMPLES)(diff)
+app.add_typer(baseline, name="baseline")
+app.command(epilog=BUNDLE_EXAMPLES)(bundle)
+app.command(epilog=MERGE_EXAMPLES)(merge)
+app.command(epilog=SERVE_EXAMPLES)(serve)
+app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command()(selftest)
 app.command()(backends)
 app.command(epilog=DEVICES_EXAMPLES)(devices)
 app.command(epilog=PROFILES_EXAMPLES)(profiles)
 app.command(epilog=ROOFLINE_EXAMPLES)(roofline)
+app.command(epilog=PUBLISH_EXAMPLES)(publish)
 app.command()(models)
 
 

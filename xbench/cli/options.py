@@ -92,6 +92,24 @@ Precision = Annotated[
         "and int8 once; tf32 is for GPUs. Each row tells how far its outputs lie from fp32.",
     ),
 ]
+Scenario = Annotated[
+    str,
+    Option(
+        metavar="NAME",
+        help="How inferences are asked for: single-stream, streams:2, multi-stream:8, offline, "
+        "server:30 (requests a second; also server:30,arrivals=constant,streams=2,max_batch=8,"
+        "wait=5ms), sustained:5min. See docs/load.md.",
+    ),
+]
+SloLimit = Annotated[
+    str,
+    Option(
+        "--slo",
+        metavar="LIMIT",
+        help="Such as p99=20ms: whether a server keeps it; with --scenario server and no rate, "
+        "the largest rate at which it does.",
+    ),
+]
 Boundary = Annotated[
     str,
     Option(

@@ -93,7 +93,7 @@ def in_colour(stream: TextIO) -> bool:
 
 def write_file(path: Path, text: str) -> None:
     """Write ``text``: by rename for a regular file, straight on for a pipe or device."""
-    from xbench.store import write_atomically
+    from xbench.keeping import write_atomically
 
     target = path.resolve()  # a rename over a link would replace the link
     if target.exists() and not target.is_file():

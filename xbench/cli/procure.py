@@ -89,10 +89,11 @@ def procure(
     rate_per_s, most_load = parse_rate(rate), parse_share(max_load)
     outputs = Outputs(json=json, markdown=markdown)
     outputs.check()
+    from xbench.load.slo import parse_slo
     from xbench.procurement.answer import procure as answer
     from xbench.procurement.document import to_json
     from xbench.procurement.evidence import read_evidence
-    from xbench.procurement.fleet import Demand, parse_slo
+    from xbench.procurement.fleet import Demand
     from xbench.procurement.prices import read_prices
     from xbench.report import procurement as report
     from xbench.report.document import to_text

@@ -54,23 +54,36 @@ def parse_device(text: str) -> str:
     return name
 
 
-def limits_for(threads: int | None, device: str, memory_bytes: int | None = None) -> Limits:
+def limits_for(
+    threads: int | None, device: str, memory_bytes: int | None = None, streams: int = 1
+) -> Limits:
     """Return what a worker may use: as many CPUs as threads, on cores of their own if it can.
+
+    Args:
+        threads: Of one inference; None shares the physical cores among the streams.
+        device: A name as `parse_device` takes it.
+        memory_bytes: The cap on memory, or None.
+        streams: Inferences at once.
 
     Raises:
         UsageError: If there are fewer CPUs than threads, or the device is not there.
     """
     name = parse_device(device)
     cpus = allowed_cpus()
-    wanted = default_threads() if threads is None else threads
+    own = max(1, default_threads() // streams) if threads is None else threads
+    wanted = own * streams
     if not 1 <= wanted <= len(cpus):
+        asked = f"{own} threads" if streams == 1 else f"{streams} streams of {_threads(own)}"
         raise UsageError(
-            f"{wanted} threads were asked for, and this process may use {_cpus(len(cpus))}"
+            f"{asked} were asked for, and this process may use {_cpus(len(cpus))}"
             f" ({why_no_more(len(cpus))})",
-            f"Ask for --threads between 1 and {len(cpus)}",
+            f"Ask for --threads between 1 and {len(cpus)}"
+            if streams == 1
+            else f"Ask for no more than {_cpus(len(cpus))} of threads in all",
         )
     uuid = None if name == CPU else next(one.uuid for one in list_devices() if one.name == name)
-    return Limits(wanted, tuple(sorted(cpus[:wanted])), memory_bytes, name, uuid)
+    given = tuple(sorted(cpus[:wanted]))
+    return Limits(own, given, memory_bytes, name, uuid, streams=streams)
 
 
 def _meant(word: str, devices: Sequence[Device]) -> list[str]:
@@ -98,6 +111,11 @@ def _named(word: str, devices: Sequence[Device]) -> list[Device]:
         return [device for device in devices if (device.uuid or "").lower().startswith(word)]
     none = [device for device in devices if device.name == CUDA]  # which says why there is none
     return none if re.fullmatch(rf"{CUDA}:\d+", word) else []
+
+
+def _threads(count: int) -> str:
+    """Return a count of threads in words."""
+    return f"{count} thread{'' if count == 1 else 's'}"
 
 
 def _cpus(count: int) -> str:

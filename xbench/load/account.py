@@ -173,6 +173,18 @@ def account(windows: Sequence[Served]) -> Account:
     )
 
 
+def latencies_ns(served: Served) -> list[int]:
+    """Return from when each request was due to its end, in nanoseconds.
+
+    Those of the window's first tenth are left out, and those that were not served; of a window in
+    which nothing else was served, all that was.
+    """
+    window = _Window.of(served)
+    kept = window.latencies[window.kept[: len(window.end)]]
+    found: list[int] = (kept if len(kept) else window.latencies).tolist()
+    return found
+
+
 def reading(found: Account, percentile: str = "p99") -> Reading:
     """Return what the search for the largest rate needs of an account.
 

@@ -6,7 +6,8 @@ Benchmark", section 4; ``loadgen/test_settings.h`` in the mlcommons/inference re
 - ``single-stream``: the next query is sent when the last one is done; a query is one sample.
 - ``multi-stream:N``: the same with queries of N samples; the latency is that of the query.
 - ``server:RATE``: queries of one sample come at that mean rate, whatever became of those before;
-  latency counts from when a query was to be sent.
+  latency counts from when a query was to be sent. Without a rate, the largest that keeps to a
+  limit on latency is searched for.
 - ``offline``: all samples are there at the start; what counts is samples per second.
 
 Beyond LoadGen:
@@ -65,7 +66,7 @@ class Scenario:
 
     Attributes:
         samples: Samples of a query, in ``multi-stream``.
-        rate_per_s: Mean arrivals a second, in ``server``.
+        rate_per_s: Mean arrivals a second, in ``server``; 0 where the largest is searched for.
         arrivals: ``poisson`` (gaps are exponential) or ``constant`` (all alike), in ``server``.
         streams: Inferences at once, each on a session of its own, in ``server`` and ``streams``.
         max_batch: Most requests that a ``server`` runs as one batch.
@@ -81,6 +82,11 @@ class Scenario:
     max_batch: int = 1
     wait_ns: int = 0
     duration_ns: int = 0
+
+    @property
+    def searches(self) -> bool:
+        """Return whether the largest rate is searched for."""
+        return self.kind is Kind.SERVER and not self.rate_per_s
 
     @property
     def wait_s(self) -> float:
@@ -101,7 +107,8 @@ class Scenario:
             case Kind.SUSTAINED:
                 return f"{self.kind}:{_duration(self.duration_ns)}"
             case Kind.SERVER:
-                return ",".join([f"{self.kind}:{_rate(self.rate_per_s)}", *_options(self)])
+                rate = "" if self.searches else f":{_rate(self.rate_per_s)}"
+                return ",".join([f"{self.kind}{rate}", *_options(self)])
             case _:
                 return str(self.kind)
 
@@ -117,7 +124,8 @@ def parse_scenario(text: str) -> Scenario:
     if name not in list(Kind):
         raise UsageError(f"there is no scenario {name[:40]!r}", f"Write {_forms()}")
     kind = Kind(name)
-    if bool(colon) != (":" in FORMS[kind]):
+    without_rate = kind is Kind.SERVER and not colon
+    if bool(colon) != (":" in FORMS[kind]) and not without_rate:
         wants = "needs a value" if ":" in FORMS[kind] else "takes no value"
         raise UsageError(f"the scenario {name} {wants}", f"Write it like {FORMS[kind]}")
     if options and kind is not Kind.SERVER:
@@ -130,7 +138,7 @@ def parse_scenario(text: str) -> Scenario:
         case Kind.SUSTAINED:
             return Scenario(kind=kind, duration_ns=_nanoseconds(value))
         case Kind.SERVER:
-            return _server(_parse_rate(value), options)
+            return _server(_parse_rate(value) if colon else 0.0, options)
         case _:
             return Scenario(kind=kind)
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, isfinite
 
-from xbench.errors import UsageError
 from xbench.load.scenario import Kind
+from xbench.load.slo import WORDS, Slo
 from xbench.procurement.evidence import Row
 from xbench.procurement.queueing import (
     Service,
@@ -20,35 +20,13 @@ from xbench.procurement.queueing import (
     sojourn_percentile_s,
 )
 from xbench.procurement.service import ENDS, service_of, throughput_per_s
-from xbench.result import PERCENTILES, Interval
-from xbench.units import format_s, parse_duration_s
+from xbench.result import Interval
+from xbench.units import format_s
 
 MEASURED, MODELLED, CAPPED = "measured", "modelled", "capped"
 SLACK = 1e-9  # a quotient of floats that should be whole may lie that much above
-WORDS = {name: name.replace("_", ".") for name in PERCENTILES}
 SINGLE = (Kind.SINGLE_STREAM, Kind.SUSTAINED)
 LONGER = "Measure it longer, with --time-budget, so that its intervals are narrower"
-
-
-@dataclass(frozen=True, slots=True)
-class Slo:
-    """A limit that a share of the requests must keep: ``p99=50ms``.
-
-    Attributes:
-        percentile: Of `xbench.result.PERCENTILES`.
-        limit_s: From a request's arrival to its answer, in seconds.
-    """
-
-    percentile: str
-    limit_s: float
-
-    @property
-    def share(self) -> float:
-        """Return the share of the requests, such as 0.99."""
-        return PERCENTILES[self.percentile] / 100
-
-    def __str__(self) -> str:
-        return f"{WORDS[self.percentile]} within {format_s(self.limit_s)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +85,6 @@ class Unfit:
 
     reason: str
     fix: str
-
-
-def parse_slo(text: str) -> Slo:
-    """Return the limit that a text such as ``p99=50ms`` sets.
-
-    Raises:
-        UsageError: If it sets none.
-    """
-    name, equals, limit = text.strip().partition("=")
-    found = {word: key for key, word in WORDS.items()}.get(name.strip().lower())
-    if not equals or found is None:
-        words = ", ".join(WORDS.values())
-        raise UsageError(f"{text[:40]!r} is not a limit", f"Write p99=50ms, with one of {words}")
-    return Slo(found, parse_duration_s(limit))
 
 
 def devices_for(rate_per_s: float, per_device_per_s: float) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xbench.adapter import AS_GIVEN
 from xbench.report.energy import energy_missing
+from xbench.report.load import load_condition
 from xbench.report.roofline import roofline_conditions
 from xbench.report.text import clean
 from xbench.report.view import groups
@@ -33,6 +34,7 @@ def conditions(run: Run) -> tuple[tuple[str, str], ...]:
         ("floor", _floor(run)),
         ("form", _form(ran)),
         ("precision", _precision(ran)),
+        ("scenario", load_condition(run)),
         ("measured", _measured(ran)),
         ("rounds", _rounds(run)),
         ("disturbed", _disturbed(run)),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xbench.adapter import BOUNDARIES
 from xbench.report.energy import ENERGY_HEADER, energy_rows
+from xbench.report.load import load_table
 from xbench.report.numbers import latency_text
 from xbench.report.roofline import ROOFLINE_HEADER, roofline_rows
 from xbench.report.view import ABSENT, apart, named
@@ -40,7 +41,9 @@ class CostTable:
 def cost_tables(run: Run) -> tuple[CostTable, ...]:
     """Return the tables that have a row, in the order in which they are read."""
     boundaries = ("boundary", *BOUNDARIES)
+    header, lines = load_table(run)
     tables = (
+        CostTable(header, header[1:-1], lines),
         CostTable(HOST, HOST[1:], tuple(_lines(run, _host_memory))),
         CostTable(DEVICE, DEVICE[1:], tuple(_lines(run, _device_memory))),
         CostTable(boundaries, boundaries[1:], tuple(_lines(run, _boundaries))),

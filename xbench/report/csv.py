@@ -6,6 +6,7 @@ memory each part is a median over the launches, with least and most: ``model`` a
 what the model costs on top of framework and inputs, at most and in the steady state. Energy has a
 label, which says why where there is no number. ``label`` is the row's name in comparisons, and
 ``boundary_device_ns`` the median latency at that boundary, where a backend knows more than one.
+``cap_`` is what was asked, ``held_`` what was read back, ``load_`` what a scenario tells besides.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ _METERED = ("label", "scope", "meter")
 _ENERGIES = ("per_inference_j", "load_w", "idle_w")
 _PARITY = ("status", "reference", "max_abs", "max_rel", "cosine", "worst_output", "reason")
 _BOUNDS = ("", "_low", "_high")
+_CAPS = ("profile", "threads", "memory_bytes", "quota_cpus")
+_HELD_CAPS = (
+    "cpus_used",
+    "cpus_allowed",
+    "busy_threads",
+    "memory_peak_bytes",
+    "memory_limit_bytes",
+)
+_LOADED = ("rate_per_s", "busy_share", "saturated", "batch")
+_SEARCHED = ("slo", "holds_per_s", "fails_per_s", "stopped")
 _ROOFLINE = ("precision", "flops_per_s", "share", "bound", "floor_ns", "reason")
 
 COLUMNS = (
@@ -58,6 +69,13 @@ COLUMNS = (
     "label",
     *(f"boundary_{name}_ns" for name in BOUNDARIES),
     *(f"roofline_{name}" for name in _ROOFLINE),
+    *(f"cap_{name}" for name in _CAPS),
+    *(f"held_{name}" for name in _HELD_CAPS),
+    "cap_broken",
+    *(f"load_{name}" for name in _LOADED),
+    "load_late_p99_ns",
+    *(f"load_{name}" for name in _SEARCHED),
+    *(f"sustained_speed{bound}" for bound in _BOUNDS),
 )
 
 
@@ -92,8 +110,24 @@ def _values(run: Run, cell: CellResult) -> Iterator[tuple[str, Any]]:
     yield "label", cell.name
     yield from ((f"boundary_{of}_ns", told) for of, told in (cell.boundaries_ns or {}).items())
     yield from ((f"roofline_{name}", (cell.roofline or {}).get(name)) for name in _ROOFLINE)
+    yield from _caps(cell.caps or {})
+    yield from _load(cell.load or {})
     yield "cautions", " ".join(caution.code for caution in cell.cautions)
     yield from _against_baseline(run, cell)
+
+
+def _caps(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"cap_{name}", told.get(name)) for name in _CAPS)
+    yield from ((f"held_{name}", (told.get("held") or {}).get(name)) for name in _HELD_CAPS)
+    yield "cap_broken", "; ".join(told.get("broken") or ())
+
+
+def _load(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"load_{name}", told.get(name)) for name in _LOADED)
+    yield "load_late_p99_ns", (told.get("lateness_ns") or {}).get("p99")
+    yield from ((f"load_{name}", (told.get("search") or {}).get(name)) for name in _SEARCHED)
+    if speed := told.get("speed"):
+        yield from _bounds("sustained_speed", Interval(**speed))
 
 
 def _memory(cell: CellResult) -> Iterator[tuple[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 def render(run: Run) -> str:
     """Return the run's document."""
     return to_text(run.to_json())
+
+
+def many(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Return the document of one run as it is, and those of several as a list."""
+    if len(documents) == 1:
+        return to_text(documents[0])
+    return json.dumps([strict(one) for one in documents], indent=2, allow_nan=False) + "\n"
 
 
 def to_text(document: Mapping[str, Any]) -> str:

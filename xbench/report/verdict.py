@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from xbench.load.scenario import parse_scenario
 from xbench.report.numbers import inverse, ratio_bounds, within_text
 from xbench.report.text import clean, listed
 from xbench.report.view import Group, groups
@@ -55,7 +56,18 @@ def _without_ratio(group: Group) -> str:
 def _clause(one: Comparison, spec: Mapping[str, Any]) -> str:
     assert one.ratio is not None  # the caller asks only for these
     baseline, candidate = _names(one)
+    if parse_scenario(spec.get("scenario") or "single-stream").searches:
+        return _by_rate(one, baseline, candidate)
     return _CLAUSES[one.verdict](baseline, candidate, one.ratio, _more_time(one, spec))
+
+
+def _by_rate(one: Comparison, baseline: str, candidate: str) -> str:
+    """Return what two largest rates say, each known between one that holds and one that fails."""
+    assert one.ratio is not None  # as in `_clause`
+    if one.verdict in {Verdict.FASTER, Verdict.SLOWER}:
+        return f"{candidate} holds {_span(one.ratio)} times the rate of {baseline}"
+    said = "cannot be told apart" if one.verdict is Verdict.UNDETERMINED else "are as good as equal"
+    return f"the rates that {candidate} and {baseline} hold {said} (ratio {_span(one.ratio)})"
 
 
 def _names(one: Comparison) -> tuple[str, str]:

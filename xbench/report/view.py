@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from xbench.load.scenario import Kind
 from xbench.report.numbers import inverse, latency_text, percentile_text, ratio_text, rounded
 from xbench.report.text import clean
 from xbench.result import Caution, CellResult, Comparison, Interval, Run, Status, Verdict
@@ -96,9 +97,14 @@ def groups(run: Run) -> tuple[Group, ...]:
     """Return the run's groups, in the order of their first cells."""
     members: dict[int | None, list[CellResult]] = {}
     for cell in run.results:
-        members.setdefault(cell.batch, []).append(cell)
+        members.setdefault(_of_group(cell), []).append(cell)
     several = len(members) > 1
     return tuple(_group(run, cells, _title(batch, several)) for batch, cells in members.items())
+
+
+def _of_group(cell: CellResult) -> int | None:
+    """Return the batch that a row shares with those it is compared with; offline has none."""
+    return None if cell.scenario == Kind.OFFLINE else cell.batch
 
 
 def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
@@ -116,7 +122,7 @@ def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
 
 def apart(run: Run) -> tuple[str, ...]:
     """Return ``("batch",)`` where the run's rows differ in it, else nothing."""
-    return ("batch",) if len({cell.batch for cell in run.results}) > 1 else ()
+    return ("batch",) if len({_of_group(cell) for cell in run.results}) > 1 else ()
 
 
 def named(cell: CellResult, differ: tuple[str, ...]) -> str:
@@ -228,6 +234,8 @@ def _unranked(cell: CellResult) -> Unranked:
     status = _STATUS_WORDS.get(cell.status, cell.status.value.replace("_", " "))
     if cell.status is Status.OK and cell.caps and cell.caps["broken"]:
         status = "cap not held"
+    elif cell.status is Status.OK and cell.load:
+        status = "saturated" if cell.load.get("saturated") else "no rate found"
     p50 = cell.latency_ns.percentiles.get("p50") if cell.latency_ns else None
     return Unranked(
         backend=clean(cell.name),

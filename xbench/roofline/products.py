@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xbench.adapter import BoundModel, Limits, TensorSpec
-from xbench.crew import Crew, Failed, Job
+from xbench.crew import Crew, Failed
 from xbench.errors import InterruptedRunError, XbenchError
 from xbench.inputs import save_feeds
+from xbench.members import Job
 from xbench.narrowing import narrowed
 from xbench.plan import IN_THE_FILE, Cell
 from xbench.progress import Silent
@@ -118,7 +119,7 @@ def rates(
             computed = crew.start(job, WARMUP_S).facts.precision
             if computed != precision:
                 raise RefusedError(_otherwise(computed))
-            epochs = [crew.epoch(cell.id, 0) for _ in range(EPOCHS)]
+            epochs = [crew.turn(cell.id, 0) for _ in range(EPOCHS)]
     except Failed as failed:
         raise RefusedError(failed.failure.reason) from failed
     return [products.flops * 1e9 / ns for epoch in epochs for ns in epoch["latencies_ns"]]

@@ -17,8 +17,8 @@ from xbench.roofline.row import FIELDS, OFF, roofline_of
 from xbench.roofline.work import Work, work_of
 
 if TYPE_CHECKING:
-    from xbench.crew import Job
     from xbench.interrupts import Interrupts
+    from xbench.members import Job
     from xbench.plan import Cell
     from xbench.progress import Progress
     from xbench.result import CellResult

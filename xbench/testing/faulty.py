@@ -32,6 +32,9 @@ MOMENT_S = 0.2
 EXIT_STATUS = 3
 LATER = 4
 MORE_THREADS = 3
+MIDWAY = 150
+SECOND = 2
+STALL_S = 0.5
 
 FAULTS = {
     "segfault": "reads address zero",
@@ -45,6 +48,7 @@ FAULTS = {
     "child": "has a child that holds 300 MB for a moment, and works on",
     "threads": "starts threads that compute, whatever its cap, and works on",
     "stray": "does so on every CPU of the machine, whatever it was given, and works on",
+    "stall": "sleeps for half a second, and works on",
     "fork": "has a copy of itself that holds 300 MB more for a moment, and works on",
 }
 MOMENTS = {
@@ -55,6 +59,7 @@ MOMENTS = {
     "warmup": "in the second inference",
     "round": "in the first inference after inputs were bound again",
     "later": f"in the first inference after inputs were bound {LATER} times",
+    "midway": f"in the {MIDWAY}th inference after inputs were bound again",
     "outputs": "when its outputs are asked for",
 }
 
@@ -66,11 +71,13 @@ class FaultyAdapter:
     variants: ClassVar[Mapping[str, str]] = {
         "": "Works",
         "wrong": "Its outputs are off by a hundredth",
+        "second": "The outputs of its second session are off by a hundredth",
         **{f"{f}-{m}": f"It {FAULTS[f]} {MOMENTS[m]}" for f in FAULTS for m in MOMENTS},
     }
 
     def __init__(self, variant: str = "") -> None:
         self._fault, _, self._moment = variant.partition("-")
+        self._loaded = 0
 
     def available(self) -> Availability:
         """Return that it can always run, though not for long."""
@@ -89,7 +96,9 @@ class FaultyAdapter:
         """Return a session that will break, or break."""
         require(limits, precision, backend=self.name)
         self._reach("load")
-        return FaultySession(model, self._fault, self._moment)
+        self._loaded += 1
+        wrong = self._fault == "second" and self._loaded == SECOND
+        return FaultySession(model, "wrong" if wrong else self._fault, self._moment)
 
     def _reach(self, moment: str) -> None:
         if moment == self._moment:
@@ -102,16 +111,18 @@ class FaultySession(BusySession):
     def __init__(self, model: BoundModel, fault: str, moment: str) -> None:
         super().__init__(model, RUN_NS)
         self._fault, self._moment = fault, moment
-        self._runs = self._binds = 0
+        self._runs = self._binds = self._since = 0
 
     def bind(self, feeds: Mapping[str, Array]) -> None:
         """Compute the outputs that the next runs give."""
         self._binds += 1
+        self._since = 0
         super().bind(feeds)
 
     def run(self) -> None:
         """Spin, or break."""
         self._runs += 1
+        self._since += 1
         if self._reached():
             self._moment = ""  # what returns happens once
             inject(self._fault)
@@ -136,6 +147,8 @@ class FaultySession(BusySession):
                 return self._binds == 2
             case "later":
                 return self._binds == LATER
+            case "midway":
+                return self._binds == SECOND and self._since == MIDWAY
         return False
 
 
@@ -180,6 +193,8 @@ def inject(fault: str) -> None:
             _compute_beside()
         case "fork":
             _hold_in_a_copy()
+        case "stall":
+            sleep(STALL_S)
         case _:
             raise ValueError(f"there is no fault {fault!r}; there are {', '.join(FAULTS)}")
 

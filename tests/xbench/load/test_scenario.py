@@ -23,7 +23,7 @@ def server(**options: object) -> Scenario:
 
 servers = st.builds(
     server,
-    rate_per_s=st.floats(1e-3, 1e6),
+    rate_per_s=st.floats(1e-3, 1e6) | st.just(0.0),
     arrivals=st.sampled_from(ARRIVALS),
     streams=counts,
     max_batch=st.integers(2, 65_536),
@@ -76,7 +76,7 @@ def test_what_is_meant_alike_is_written_alike(text: str, canonical: str) -> None
         ("multi-stream:0", "from 1 to"),
         ("streams:two", "from 1 to"),
         ("offline,streams=2", "has no options"),
-        ("server", "server:30"),
+        ("server:", "server:30"),
         ("server:0", "not a rate"),
         ("server:1e3", "not a rate"),
         ("server:inf", "not a rate"),

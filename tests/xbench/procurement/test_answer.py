@@ -23,10 +23,11 @@ from tests.xbench.procurement.market import (
 )
 from tests.xbench.report.runs import NO_RAPL, cell, energy, interval
 from xbench.errors import UnknownNameError, UsageError
+from xbench.load.slo import Slo
 from xbench.procurement.answer import CHEAPEST, DEARER, TIE, Procurement, procure
 from xbench.procurement.doubts import doubts
 from xbench.procurement.evidence import Evidence, Row
-from xbench.procurement.fleet import Demand, Slo
+from xbench.procurement.fleet import Demand
 from xbench.procurement.prices import Option, Prices
 from xbench.procurement.quotes import Quote
 from xbench.result import Interval, Parity

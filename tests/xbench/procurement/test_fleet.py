@@ -12,16 +12,15 @@ from tests.xbench.procurement.market import row
 from tests.xbench.report.runs import interval
 from xbench.errors import UsageError
 from xbench.load.scenario import parse_scenario
+from xbench.load.slo import Slo, parse_slo
 from xbench.procurement.evidence import Row
 from xbench.procurement.fleet import (
     Demand,
     Fleet,
-    Slo,
     Unfit,
     devices_for,
     fleet,
     headroom,
-    parse_slo,
 )
 from xbench.procurement.queueing import fill_s
 from xbench.procurement.service import service_of

@@ -14,8 +14,9 @@ from rich.cells import cell_len
 from tests.xbench.procurement.market import TODAY, evidence, host, metered, option, prices, row
 from tests.xbench.procurement.test_answer import DEMAND, ask, of
 from tests.xbench.report.runs import HOSTILE, NO_RAPL, intervals, names
+from xbench.load.slo import Slo
 from xbench.procurement.answer import Procurement, procure
-from xbench.procurement.fleet import Demand, Slo
+from xbench.procurement.fleet import Demand
 from xbench.procurement.prices import Option
 from xbench.report.procurement import markdown, render
 from xbench.report.procurement_words import lines, money_text, sentences

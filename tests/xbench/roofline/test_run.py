@@ -14,7 +14,7 @@ from tests.xbench.graphs import linear
 from tests.xbench.report.runs import cell as row
 from xbench.adapter import Limits
 from xbench.comparison import compare
-from xbench.crew import Job
+from xbench.members import Job
 from xbench.device import allowed_cpus
 from xbench.interrupts import Interrupts
 from xbench.model import bind, read_model
