@@ -14,7 +14,7 @@ from xbench.errors import UsageError
 from xbench.inputs import load_feeds
 from xbench.model import read_model
 from xbench.plan import Spec, Target, plan_cells
-from xbench.preparation import CALIBRATION_SETS, bindings, make_jobs
+from xbench.preparation import CALIBRATION_SETS, Bindings, make_jobs
 from xbench.progress import Silent
 from xbench.store import RunFolder
 
@@ -29,7 +29,7 @@ def jobs(model: Path, folder: Path, precisions: dict[str, str], **asked: Any) ->
     known = read_model(model)
     cells = plan_cells(spec, [Target(Limits(threads=1), BACKENDS)], precisions)
     kept = RunFolder.create(folder)
-    return make_jobs(spec, known, cells, bindings(spec, known, resolved), kept, Silent()).jobs
+    return make_jobs(spec, known, cells, Bindings(spec, known, resolved), kept, Silent()).jobs
 
 
 def test_every_worker_hears_of_the_form_that_the_model_was_given_in(
