@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -62,9 +63,14 @@ Examples:
   xbench compare mobilenet_v2 --quick
   xbench compare model.onnx --backends onnxruntime,openvino --batch 1,8
   xbench compare model.onnx --shape tokens=1x128 --json result.json
+  xbench compare model.onnx --scenario server:30 --slo p99=50ms
+  xbench tune model.onnx --slo p99=20ms
+  xbench report xbench-runs/RUN -o report.html
   xbench inspect model.onnx
   xbench backends
 """
+
+_Commands = tuple[tuple[Callable[..., None], str | None], ...]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,27 +79,35 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=COMPARE_EXAMPLES)(compare)
-app.command(epilog=INSPECT_EXAMPLES)(inspect)
-app.command(epilog=EXPORT_EXAMPLES)(export)
-app.command(epilog=REPORT_EXAMPLES)(report)
-app.command(epilog=SIZE_EXAMPLES)(size)
-app.command(epilog=PROCURE_EXAMPLES)(procure)
-app.command(epilog=VERIFY_EXAMPLES)(verify)
-app.command(epilog=HISTORY_EXAMPLES)(history)
-app.command(epilog=DIFF_EXAMPLES)(diff)
+_MEASURE: _Commands = (
+    (compare, COMPARE_EXAMPLES),
+    (inspect, INSPECT_EXAMPLES),
+    (tune, TUNE_EXAMPLES),
+    (size, SIZE_EXAMPLES),
+    (procure, PROCURE_EXAMPLES),
+    (report, REPORT_EXAMPLES),
+    (serve, SERVE_EXAMPLES),
+    (history, HISTORY_EXAMPLES),
+    (diff, DIFF_EXAMPLES),
+)
+_REST: _Commands = (
+    (verify, VERIFY_EXAMPLES),
+    (bundle, BUNDLE_EXAMPLES),
+    (merge, MERGE_EXAMPLES),
+    (publish, PUBLISH_EXAMPLES),
+    (export, EXPORT_EXAMPLES),
+    (models, None),
+    (backends, None),
+    (devices, DEVICES_EXAMPLES),
+    (profiles, PROFILES_EXAMPLES),
+    (roofline, ROOFLINE_EXAMPLES),
+    (selftest, None),
+)
+for _command, _examples in _MEASURE:
+    app.command(epilog=_examples)(_command)
 app.add_typer(baseline, name="baseline")
-app.command(epilog=BUNDLE_EXAMPLES)(bundle)
-app.command(epilog=MERGE_EXAMPLES)(merge)
-app.command(epilog=SERVE_EXAMPLES)(serve)
-app.command(epilog=TUNE_EXAMPLES)(tune)
-app.command()(selftest)
-app.command()(backends)
-app.command(epilog=DEVICES_EXAMPLES)(devices)
-app.command(epilog=PROFILES_EXAMPLES)(profiles)
-app.command(epilog=ROOFLINE_EXAMPLES)(roofline)
-app.command(epilog=PUBLISH_EXAMPLES)(publish)
-app.command()(models)
+for _command, _examples in _REST:
+    app.command(epilog=_examples)(_command)
 
 
 def _show_version(asked: bool) -> None:
