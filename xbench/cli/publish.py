@@ -30,9 +30,13 @@ Examples:
 What each target is given (docs/publish.md has all of it):
   mlflow                   a run, one nested in it for each row, the report
   tensorboard              HParams, scalars, and the rounds as a time course
-  github-action-benchmark  customSmallerIsBetter.json, customBiggerIsBetter.json
+  github-action-benchmark  a file for each of its tools, named like the tool
   bencher                  Bencher Metric Format, with lower and upper values
   mlperf-system            the fields of a system's description; no result
+
+\b
+`mlflow ui` shows a database: it comes with `pip install mlflow`, best in an
+environment of its own (docs/publish.md says why).
 
 \b
 A row that is not ok, disagrees with the reference, or whose caps did not hold
