@@ -97,6 +97,9 @@ class _Comparison:
         self._resumed = resume is not None
         self._earlier = read_samples(resume) if resume else None
         self._kept = read_run(resume) if resume else None
+        if self._kept and "tune" in self._kept:
+            fix = "Start the search again with xbench tune"
+            raise UsageError(f"{resume} is a search for a configuration, and no comparison", fix)
         self._spec = _spec_from_json(self._kept["spec"]) if self._kept else spec
         self._began = self._kept.get("began") if self._kept else utc_text(time.time())
         self._out = resume or out

@@ -191,14 +191,10 @@ def contents(path: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def file_sha256(path: Path, most_bytes: int | None = None) -> str:
-    """Return the SHA-256 of a file, or of its first bytes."""
-    found, left = hashlib.sha256(), most_bytes
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
-        while part := file.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)):
-            found.update(part)
-            left = None if left is None else left - len(part)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_run(path: Path) -> dict[str, Any]:

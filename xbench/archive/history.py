@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from xbench.archive.entries import CellEntry, RunEntry
 from xbench.archive.findings import Finding, Kind
 from xbench.archive.index import Index
 from xbench.archive.query import Query
+from xbench.result import Interval
 
 SCHEMA = 1
+_OURS = ("read", "aside")  # fields that mean nothing outside
 _HARMLESS = (Kind.CUT_OFF, Kind.INDEX)
 
 
@@ -71,7 +73,6 @@ def to_json(found: History) -> dict[str, Any]:
 
 
 def _plain(entry: CellEntry | RunEntry | Finding) -> Mapping[str, Any]:
-    told = asdict(entry) | {"folder": str(entry.folder)}
-    told.pop("read", None)
-    told.pop("aside", None)
-    return told
+    told = {one.name: getattr(entry, one.name) for one in fields(entry) if one.name not in _OURS}
+    plain = {name: asdict(one) for name, one in told.items() if isinstance(one, Interval)}
+    return told | plain | {"folder": str(entry.folder)}

@@ -117,7 +117,11 @@ class Index:
         """Read the folders that have changed since, and leave out those that have gone."""
         rows = self._connection.execute("SELECT folder, fingerprint FROM runs")
         known: dict[str, str] = dict(rows)
-        present = dict(run_folders(self.root))
+        try:
+            present = dict(run_folders(self.root))
+        except OSError as error:
+            fix = "See who may read it, or name another with --store"
+            raise UsageError(f"cannot read {self.root}: {error.strerror}", fix) from error
         changed = [name for name, prints in present.items() if known.get(name) != prints]
         gone = known.keys() - present.keys()
         self.read = len(changed)

@@ -115,7 +115,13 @@ def _any(words: str, tests: tuple[str, ...]) -> Iterator[tuple[str, list[object]
     """Yield a condition that some word passes some test; nothing where there are no words."""
     if named := _words(words):
         each = " OR ".join(tests)
-        yield f"({' OR '.join([each] * len(named))})", [word for word in named for _ in tests]
+        clause = f"({' OR '.join([each] * len(named))})"
+        yield clause, [_glob(word) if "GLOB" in test else word for word in named for test in tests]
+
+
+def _glob(word: str) -> str:
+    """Return a pattern in which ``*`` and ``?`` stand for anything, and a bracket for itself."""
+    return word.replace("[", "[[]")
 
 
 def _statuses(query: Query) -> list[object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from xbench.cli.diff import RUN_HELP, STORE, Store
+from xbench.cli.diff import STORE, Store
 from xbench.errors import UsageError
 from xbench.report.text import clean
 
@@ -27,7 +27,10 @@ There is one for each model (by its hash) on each host: setting another takes
 its place. `xbench diff baseline RUN` finds the one of RUN's model and host.
 """
 
-SetRun = Annotated[str, Argument(metavar="RUN", help=RUN_HELP.replace(", or `baseline`", " or"))]
+SetRun = Annotated[
+    str,
+    Argument(metavar="RUN", help="A run folder, a document of --json, or a name in the store."),
+]
 ClearRun = Annotated[
     str, Argument(metavar="RUN", help="The id of one, as `show` lists it.", show_default=False)
 ]
@@ -37,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Set, show or clear the runs that `xbench diff baseline` compares with.",
+    help="Set, show or clear what later runs are held against.",
     epilog=EXAMPLES,
 )
 

@@ -82,7 +82,7 @@ def history(
     json: options.Json = "",
     csv: options.Csv = "",
 ) -> None:
-    """List what was measured before: newest first, and only what is asked for.
+    """List what was measured before, newest first, as asked for.
 
     Everything that options name must hold of a cell; of the words of one option, any.
     """

@@ -33,7 +33,7 @@ Into = Annotated[Path, Option(metavar="FOLDER", help="Where the runs go; made if
 
 
 def merge(bundles: Bundles, into: Into = Path("xbench-runs")) -> None:
-    """Take the runs of bundles, of this machine or others, into one store."""
+    """Take runs out of bundles, of any machine, into one store."""
     from xbench.archive.merge import Outcome
     from xbench.archive.merge import merge as take
 

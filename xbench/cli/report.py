@@ -75,14 +75,17 @@ Chart = Annotated[
     str,
     Option(
         metavar="KIND",
-        help="For png and svg, only this chart: ranking, distribution, tradeoff, memory, energy, "
-        "course, roofline or parity.",
+        help="For png and svg, only this chart: ranking, sustained, distribution, tradeoff, "
+        "memory, energy, course, roofline or parity.",
     ),
 ]
 
 
 def report(runs: Runs, output: Output = "", format: As = None, chart: Chart = "") -> None:  # noqa: A002 # the option's name
-    """Write finished runs as a page with charts, or as Markdown, CSV, JSON, PNG or SVG."""
+    """Write finished runs as a page with charts, or as another format.
+
+    That may be Markdown, CSV, JSON, PNG or SVG.
+    """
     kind = format or _by_suffix(output)
     _check(kind, output, chart)
     from xbench.archive.reading import read_document

@@ -32,7 +32,7 @@ Port = Annotated[
 
 
 def serve(store: Store = Path("xbench-runs"), port: Port = PORT) -> None:
-    """Show the store in a browser: runs, filters, and the report of each, read-only."""
+    """Show the store in a browser on this machine, read-only."""
     if missing := [name for name in ("altair", "vl_convert", "jinja2") if not find_spec(name)]:
         fix = "Install them with: pip install 'xbench[report]'"
         raise UsageError(f"pages need {', '.join(missing)}, not here", fix)

@@ -39,7 +39,7 @@ Exit status: 0 some profile fits or may fit; 1 none is known to; 2 wrong usage
 or unreadable model; 130 interrupted (what was measured is kept).
 """
 
-TIME_S = 60.0  # of each set of caps
+TIME_S = 45.0  # of each set of caps: `xbench.sizing.answer.TEMPLATE` has it too
 
 Profiles = Annotated[
     str,
@@ -52,8 +52,8 @@ TimeBudget = Annotated[
     str,
     Option(
         metavar="TIME",
-        help="To measure each set of caps in, of which this host has few. "
-        f"Default: {format_s(TIME_S)}.",
+        help="For all backends under one set of caps, of which this host has few; the fastest "
+        f"then have what their percentile takes. Default: {format_s(TIME_S)}.",
     ),
 ]
 Precision = Annotated[
@@ -65,8 +65,8 @@ Quick = Annotated[
     Option(
         "--quick",
         help=f"A first look: {QUICK['launches']} launches and {format_s(QUICK['time_budget_s'])} "
-        "for each set of caps, a little more for the fastest backend's percentile; nothing is "
-        "measured again under a nearer cap, or as a server.",
+        "for all backends under one set of caps; nothing is measured again under a nearer cap, "
+        "or as a server.",
     ),
 ]
 

@@ -10,7 +10,10 @@ _TERMINAL_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\
 
 def clean(text: object) -> str:
     """Return ``text`` on one line, without terminal sequences, controls or invisible marks."""
-    without = _TERMINAL_SEQUENCE.sub("", str(text))
+    raw = str(text)
+    if raw.isascii() and raw.isprintable():  # nearly all there is, and a report has thousands
+        return " ".join(raw.split())
+    without = _TERMINAL_SEQUENCE.sub("", raw)
     seen = "".join(" " if char.isspace() else char for char in without)
     kept = "".join(char for char in seen if not unicodedata.category(char).startswith("C"))
     return " ".join(kept.split())

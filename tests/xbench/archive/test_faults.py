@@ -57,19 +57,25 @@ def started(program: str, *args: str) -> subprocess.Popen[str]:
     )
 
 
+def kills(work: str, root: Path, *args: str) -> list[tuple[Path, list[str]]]:
+    """Return the folder of each child that was killed, and what it had been told was done."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "killing.py"), work, str(root), *args],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    count = int(done.stdout)
+    return [(root / str(n), (root / f"{n}.told").read_text().splitlines()) for n in range(count)]
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, list[str]]]:
     """Return the folder of each writer that was killed, and what it had been told was written."""
-    root = tmp_path_factory.mktemp("killed")
-    done = subprocess.run(
-        [sys.executable, str(HERE / "killing.py"), str(root)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    count = int(done.stdout)
-    assert count > 25  # each write has some calls
-    return [(root / str(n), (root / f"{n}.told").read_text().splitlines()) for n in range(count)]
+    found = kills("run", tmp_path_factory.mktemp("killed"))
+    assert len(found) > 25  # each write has some calls
+    return found
 
 
 def test_a_kill_at_any_call_loses_nothing_that_was_reported(
@@ -120,6 +126,41 @@ def test_the_next_command_says_what_a_kill_cut_off_and_says_it_once(
     assert not any(file.exists() for file in left)
     assert len(list(root.glob("*/quarantine/*"))) == 2 * len(left)  # each with its reason
     assert Index.open(root).findings == ()
+
+
+def test_a_killed_indexer_leaves_the_old_index_or_the_new_one(tmp_path: Path) -> None:
+    copies = 30
+    found = kills("index", tmp_path / "all", str(tmp_path / "source"), str(copies))
+    assert 3 < len(found) < copies
+    for folder, _ in found:
+        index = Index.open(folder)
+        assert index.findings == ()
+        assert [run.folder.name for run in index.runs()] == NAMES[1::-1]
+
+
+def test_a_killed_bundler_leaves_the_old_bundle_or_the_new_one(tmp_path: Path) -> None:
+    copies = 30
+    found = kills("bundle", tmp_path / "all", str(tmp_path / "source"), str(copies))
+    assert 3 < len(found) < copies
+    for folder, told in found:
+        merged = merge([folder / "runs.zip"], folder / "into")
+        assert {one.outcome for one in merged} == {Outcome.ADDED}
+        assert len(merged) == (2 if told else len(merged))
+
+
+def test_a_killed_merge_leaves_whole_runs_and_is_finished_by_the_next(tmp_path: Path) -> None:
+    copies = 50
+    found = kills("merge", tmp_path / "all", str(tmp_path / "source"), str(copies))
+    assert 20 < len(found) < copies
+    for folder, told in found:
+        index = Index.open(folder, rebuild=True, deep=True)
+        assert index.findings == ()
+        assert {run.state for run in index.runs()} == {FINISHED}
+        names = {run.folder.name for run in index.runs()}
+        assert names >= {NAMES[1], *told}
+        again = merge([tmp_path / "others.zip"], folder)
+        assert {one.outcome for one in again} <= {Outcome.ADDED, Outcome.THERE}
+        assert {run.folder.name for run in Index.open(folder).runs()} == set(NAMES[:2])
 
 
 def test_a_writer_killed_at_any_moment_loses_nothing_that_was_reported(tmp_path: Path) -> None:

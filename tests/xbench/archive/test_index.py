@@ -123,6 +123,7 @@ def test_the_newest_run_comes_first_and_its_cells_by_rank(store: Path) -> None:
         ({"since": "2026-01-02T00:00:00Z"}, ["pytorch", "pytorch#2"]),
         ({"until": "2026-01-02T00:00:00Z"}, ["onnxruntime", "openvino", "pytorch:compile"]),
         ({"run": "20260102*"}, ["pytorch", "pytorch#2"]),
+        ({"run": "2026010[2]*"}, []),
         ({"limit": 1}, ["pytorch"]),
         ({"model": "%"}, []),
         ({"model": "'; DROP TABLE cells; --"}, []),
