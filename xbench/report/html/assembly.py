@@ -1,0 +1,312 @@
+"""From documents and samples to the page; pure text, nothing is read or written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from xbench import __version__
+from xbench.report.charts.across import across
+from xbench.report.charts.figure import Figure, Material, Missing, Table
+from xbench.report.charts.look import DARK, LIGHT
+from xbench.report.charts.plan import figures
+from xbench.report.conditions import conditions
+from xbench.report.costs import HOST, CostTable, cost_tables
+from xbench.report.energy import ENERGY_HEADER
+from xbench.report.html.environment import differing, environment
+from xbench.report.html.reproduce import of_row, of_run, versions
+from xbench.report.recall import run_of
+from xbench.report.roofline import ROOFLINE_HEADER
+from xbench.report.text import clean, sentence, shorten
+from xbench.report.verdict import verdicts
+from xbench.report.view import apart, groups, named, shared_cautions
+from xbench.result import Run
+from xbench.samples import Samples
+
+_CHARTED = {HOST[0], ENERGY_HEADER[0], ROOFLINE_HEADER[0]}
+"""Tables of the terminal whose numbers stand behind a chart here."""
+WIDE, NARROW, BETWEEN = 640, 340, 420  # pixels of a chart: on a desk, on a phone, and on both
+LONGEST_NAME, LONGEST_TEXT, LONGEST_COMMAND = 60, 600, 2000
+LONGEST_VERDICT = 6000
+MOST_LEADS = 3  # verdicts at the very top
+_OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
+MOST_FIGURES = 40  # drawn on one page; the tables behind all others are there all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure with what was drawn of it."""
+
+    id: str
+    figure: Figure
+    svg: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Pictures of one kind, such as one for each batch size: they share a caption."""
+
+    title: str
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """All that the page says of one run."""
+
+    id: str
+    title: str
+    run: Run
+    groups: tuple[Any, ...]
+    kinds: tuple[Kind, ...]
+    missing: tuple[tuple[str, str], ...]
+    costs: tuple[Table, ...]
+    conditions: tuple[tuple[str, str], ...]
+    cautions: tuple[Any, ...]
+    environment: list[tuple[str, str]]
+    commands: Table
+    whole: str
+    install: str
+
+
+def page(
+    documents: Sequence[Mapping[str, Any]], samples: Sequence[Samples | None] | None = None
+) -> str:
+    """Return the report of runs as one HTML document.
+
+    Args:
+        documents: Of one run or several, as `xbench.archive.reading.read_document` returns them.
+        samples: Those of each run, as `xbench.store.read_samples` returns them; None where they
+            are not at hand, and then charts that need them are left out.
+
+    Raises:
+        UsageError: If a document has not the form of a result.
+    """
+    runs = [run_of(document) for document in documents]
+    given = samples if samples is not None else [None] * len(runs)
+    materials = [Material.of(run, own) for run, own in zip(runs, given, strict=True)]
+    drawer = _Drawer()
+    together = _pictures("all", across(materials), drawer)[0] if len(materials) > 1 else ()
+    sections = [_section(place, one, drawer) for place, one in enumerate(materials, 1)]
+    style = style_sheet()
+    text: str = _template().render(
+        style=Markup(style),  # noqa: S704 # our own file
+        style_hash=source_hash(style),
+        title=_title(runs),
+        sections=sections,
+        together=together,
+        differing=differing(documents) if len(documents) > 1 else [],
+        version=__version__,
+        lead=_lead(runs),
+    )
+    return text
+
+
+class _Drawer:
+    """Draws figures until the page has enough: one of hundreds of rows is still made in seconds."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def draw(self, figure: Figure, key: str, described: str, *, alone: bool) -> Markup:
+        """Return the figure as it is drawn, or nothing where the page has enough.
+
+        Args:
+            figure: What to draw.
+            key: Its identifier on the page.
+            described: That of the figure whose caption describes it.
+            alone: Whether it has the page's width for itself: then it is drawn once for a desk and
+                once for a phone. Of many of a kind each is drawn once, small enough for both.
+        """
+        if self._drawn >= MOST_FIGURES:
+            return Markup("")
+        from xbench.report.charts.drawing import picture
+
+        self._drawn += 1
+        sizes = (("wide", WIDE), ("narrow", NARROW)) if alone else (("any", BETWEEN),)
+        label = f"{key}-title {described}-caption"
+        drawn = [picture(figure.draw(px), f"{key}-{kind[0]}", label, kind) for kind, px in sizes]
+        return Markup("".join(drawn))  # noqa: S704 # elements, serialised by ElementTree
+
+
+def _section(place: int, material: Material, drawer: _Drawer) -> Section:
+    run = material.run
+    kinds, missing = _pictures(f"run{place}", figures(material), drawer)
+    said = zip(groups(run), verdicts(run), strict=True)
+    return Section(
+        id=f"run{place}",
+        title=f"{clean(run.model.get('name') or 'model')} on {_host(run)}",
+        run=run,
+        groups=tuple(said),
+        kinds=kinds,
+        missing=missing,
+        costs=tuple(_cost(one) for one in cost_tables(run) if one.header[0] not in _CHARTED),
+        conditions=(*_when(run), *conditions(run)),
+        cautions=shared_cautions(run),
+        environment=environment(run.host),
+        commands=_commands(run),
+        whole=of_run(run),
+        install=versions(run),
+    )
+
+
+def _lead(runs: Sequence[Run]) -> list[str]:
+    """Return what stands at the very top: the verdict, or the first of many."""
+    if len(runs) > 1:
+        return []
+    every = verdicts(runs[0])
+    if len(every) <= MOST_LEADS:
+        return list(every)
+    told = [one for one, group in zip(every, groups(runs[0]), strict=True) if group.rows]
+    rest = f"Verdicts for {len(every)} batch sizes stand below, each above its ranking."
+    return [*told[:1], rest]
+
+
+def _pictures(
+    key: str, found: Iterable[Figure | Missing], drawer: _Drawer
+) -> tuple[tuple[Kind, ...], tuple[tuple[str, str], ...]]:
+    """Return the figures with what was drawn of them, and those that there are not and why.
+
+    The first of each kind is drawn before the second of any: none is for want of room left out
+    whole.
+    """
+    every = list(found)
+    figures = [one for one in every if isinstance(one, Figure)]
+    ids = [f"{key}-fig{number}" for number in range(1, len(figures) + 1)]
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for at, one in enumerate(figures):
+        kinds.setdefault((one.title, one.caption), []).append(at)
+    turns = sorted((turn, at) for own in kinds.values() for turn, at in enumerate(own))
+    first = {at: ids[own[0]] for own in kinds.values() for at in own}
+    alone = {own[0] for own in kinds.values() if len(own) == 1}
+    drawn = {at: drawer.draw(figures[at], ids[at], first[at], alone=at in alone) for _, at in turns}
+    whole = tuple(
+        Kind(*words, tuple(Picture(ids[at], figures[at], drawn[at]) for at in own))
+        for words, own in kinds.items()
+    )
+    return whole, _missing([one for one in every if isinstance(one, Missing)])
+
+
+def _missing(every: Sequence[Missing]) -> tuple[tuple[str, str], ...]:
+    """Return title and reason of what is missing, each reason once."""
+    settings: dict[tuple[str, str], list[str]] = {}
+    for one in every:
+        settings.setdefault((one.title, one.why), []).append(one.setting)
+    return tuple(
+        (f"{title} ({', '.join(which)})" if any(which) else title, why)
+        for (title, why), which in settings.items()
+    )
+
+
+def _cost(table: CostTable) -> Table:
+    return Table(table.header, table.rows, frozenset(table.numbers))
+
+
+def _commands(run: Run) -> Table:
+    differ = apart(run)
+    rows = tuple((named(cell, differ), of_row(run, cell)) for cell in run.results)
+    return Table(("row", "command"), rows)
+
+
+def _when(run: Run) -> tuple[tuple[str, str], ...]:
+    began = f", began {clean(run.began)}" if run.began else ""
+    return (("run", f"{clean(run.run_id)}{began}"),)
+
+
+def _host(run: Run) -> str:
+    used = {cell.device for cell in run.results if cell.latency_ns} or {"cpu"}
+    models = [d.get("model") for d in run.host.get("devices") or () if d.get("name") in used]
+    known = ", ".join(dict.fromkeys(clean(model) for model in models if model))
+    return known or clean(run.host.get("host_id") or "an unknown host")
+
+
+def _title(runs: Sequence[Run]) -> str:
+    names = dict.fromkeys(shorten(run.model.get("name") or "model", LONGEST_NAME) for run in runs)
+    some = list(names)[:3]
+    return f"{', '.join(some)}{' and others' if len(names) > len(some) else ''}"
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True,
+        loader=FunctionLoader(_source),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(name=_name, told=_told, command=_command, sentence=sentence)
+    environment.filters.update(verdict=_verdict)
+    return environment.get_template("report.html")
+
+
+def _source(name: str) -> str:
+    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def style_sheet() -> str:
+    """Return the style sheet with the colours of charts, light and dark."""
+    rules = "".join(
+        f".f-{name}{{fill:var(--{name})}}.s-{name}{{stroke:var(--{name})}}\n" for name in LIGHT
+    )
+    light, dark = (_variables(colours) for colours in (LIGHT, DARK))
+    sheet = _source("report.css").replace("/*light*/", light).replace("/*dark*/", dark)
+    return f"\n{sheet}{rules}"
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
+
+
+def source_hash(text: str) -> str:
+    """Return what a content policy allows exactly this text by."""
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"sha256-{digest}"
+
+
+def _name(text: object) -> Markup:
+    """Return a name from outside, isolated so that its direction touches nothing around it."""
+    return _isolated(text, LONGEST_NAME)
+
+
+def _told(text: object) -> Markup:
+    """Return a text from outside, isolated and no longer than a paragraph."""
+    return _isolated(text, LONGEST_TEXT)
+
+
+def _verdict(text: object) -> Markup:
+    """Return a verdict, its first clause marked; whole unless there are hundreds of rows."""
+    first, mark, rest = shorten(text, LONGEST_VERDICT).partition("; ")
+    if not mark:
+        return _isolated(first, LONGEST_VERDICT)
+    head, tail = _isolated(first, LONGEST_VERDICT), _isolated(rest, LONGEST_VERDICT)
+    return Markup("<strong>{}</strong>; {}").format(head, tail)
+
+
+def _isolated(text: object, most: int) -> Markup:
+    whole = shorten(text, max(most, LONGEST_TEXT))
+    short = shorten(whole, most)
+    title = Markup(' title="{}"').format(whole) if short != whole else ""
+    return Markup("<bdi{}>{}</bdi>").format(title, _unbroken(short))
+
+
+def _unbroken(text: str) -> Markup:
+    """Return a text, escaped, whose options are not broken at their hyphens."""
+    whole = _OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text)))
+    return Markup(whole)  # noqa: S704 # escaped the line before
+
+
+def _command(text: str) -> Markup:
+    """Return a command as code that reads from left to right."""
+    return Markup('<code dir="ltr">{}</code>').format(shorten(text, LONGEST_COMMAND))
