@@ -19,12 +19,12 @@ from tests.xbench.conftest import model_of
 from tests.xbench.graphs import FLOAT, INT64, linear, node, save
 from xbench.acceptance import RefusedNode
 from xbench.adapter import BoundModel, Limits
+from xbench.bench import Bench
 from xbench.errors import UnsupportedNodeError
 from xbench.inspection import inspect
 from xbench.result import Status
 from xbench.testing import NullAdapter, models
 from xbench.wire import model_to_json
-from xbench.bench import Bench
 from xbench.worker import failure
 
 LIMITS = Limits(threads=1)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor, isfinite
 
+from xbench.load.slo import WORDS
 from xbench.procurement.answer import CHEAPEST, TIE, Meeting, Procurement
 from xbench.procurement.breakeven import Outcome
 from xbench.procurement.costs import SECONDS_PER_YEAR
-from xbench.procurement.fleet import CAPPED, MEASURED, MODELLED, WORDS, Count
+from xbench.procurement.fleet import CAPPED, MEASURED, MODELLED, Count
 from xbench.procurement.pareto import lower
 from xbench.procurement.prices import UNDER_LOAD, Option
 from xbench.procurement.quotes import Quote

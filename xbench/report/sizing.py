@@ -35,6 +35,8 @@ _STYLES = {
 }
 _LISTED = (
     ("Does not fit, and that is sure", Verdict.NO),
+    ("Misses it as a server", Verdict.MISSES_CAPPED),
+    ("Not as sure as the queue", Verdict.MAY_FIT),
     ("Not known", Verdict.UNKNOWN),
 )
 

@@ -46,6 +46,7 @@ COUNTED = {
     Verdict.NO: "{} do{es} not fit",
     Verdict.UNKNOWN: "{} {is} not known",
 }
+SERVER = "as a server"
 MEASURED_HEADER = ("backend", "p50", "p99", "memory", "of limit", "")
 
 
@@ -144,7 +145,8 @@ def reasons(found: Sizing, verdict: Verdict) -> Iterator[tuple[str, str]]:
     """Yield the profiles of a verdict that share a reason, and the reason with what helps."""
     shared: dict[str, list[str]] = {}
     for one in found.answers:
-        if one.verdict is verdict:
+        # What stands in the table needs no reason but that of a server: the table shows the others.
+        if one.verdict is verdict and (verdict not in SHORT or SERVER in (one.reason or "")):
             why = f"{sentence(one.reason)} {sentence(one.fix)} {_beside(one)}".strip()
             shared.setdefault(" ".join(why.split()), []).append(one.profile.name)
     for why, names in shared.items():

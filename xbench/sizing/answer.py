@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from xbench.catalog import resolve
@@ -16,7 +16,7 @@ from xbench.interrupts import Interrupts
 from xbench.model import read_model
 from xbench.plan import Spec
 from xbench.preparation import Bindings, terms_of
-from xbench.procurement.fleet import Demand, Fleet, fleet
+from xbench.procurement.fleet import Demand, Fleet
 from xbench.progress import Progress, Silent
 from xbench.registry import expand
 from xbench.sizing.groups import Group, Wanted, grouped
@@ -24,6 +24,7 @@ from xbench.sizing.judge import Answer, judge
 from xbench.sizing.least import Least, least_of
 from xbench.sizing.measure import Bench, Comparer, Found
 from xbench.sizing.rows import Measured
+from xbench.sizing.served import as_served
 
 TEMPLATE = Spec(
     model="",
@@ -155,19 +156,8 @@ def _answers(
         for one in group.members:
             rows = found.of(group, one)
             answer = judge(one.profile, rows, least, demand, spec.precisions[0])
-            answers[one.profile.name] = _as_served(answer, found.served.get(group.threads), demand)
+            answers[one.profile.name] = as_served(answer, found.served.get(group.threads), demand)
     return answers
-
-
-def _as_served(answer: Answer, served: Measured | None, demand: Demand) -> Answer:
-    """Return an answer for a device like this host with what the server was measured to do."""
-    trial = answer.trial
-    if trial is None or served is None or served.name != trial.measured.name or trial.scale:
-        return answer
-    found = fleet(served.row, demand)
-    if not isinstance(found, Fleet) or found.devices.value != answer.devices:
-        return answer
-    return replace(answer, trial=replace(trial, here=found, latency_s=found.latency_s))
 
 
 def _chosen(group: Group, answers: dict[str, Answer]) -> tuple[str, int] | None:

@@ -3,8 +3,8 @@
 Four things are taken for granted, each with some slack; docs/tune.md says where they fail:
 
 - A larger batch takes no less time, so twice the batch has at most twice the throughput.
-- Each doubling of the batch gains no more than the last one did, or a tenth more; nor with fewer
-  threads more than with many, or 15 % more.
+- Each doubling of the batch gains no more than the last one did, or a tenth more; after a fall, no
+  further one is sure. Nor does it gain more with fewer threads than with many, or 15 % more.
 - Twice the threads are at most twice as good, or a tenth more; half of them may be better by a
   quarter, for a model so small that threads cost more than they do.
 - Twice the streams have at most twice the throughput, or a tenth more; half of them may have more
@@ -131,9 +131,15 @@ def _by_gains(space: Space, one: Configuration, most: Mapping[int, float], gains
         base, doublings = most[lower.id], log2(one.size / lower.size)
         for (_, upper), gain in mine.items():
             if upper == lower.size:
-                bound = min(bound, base + (gain + SLACK) * doublings)
+                bound = min(bound, base + _grown(gain + SLACK, doublings))
         for threads, of_arm in alike.items():
             step = of_arm.get((lower.size, one.size))
             if threads > one.threads and step is not None:
                 bound = min(bound, base + step * doublings + OTHER_ARM_SLACK)
     return bound
+
+
+def _grown(gain: float, doublings: float) -> float:
+    """Return what so many doublings gain at most; after a fall, no further one is sure."""
+    first = min(1.0, doublings)
+    return gain * first + max(gain, 0.0) * (doublings - first)

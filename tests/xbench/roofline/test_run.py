@@ -14,9 +14,9 @@ from tests.xbench.graphs import linear
 from tests.xbench.report.runs import cell as row
 from xbench.adapter import Limits
 from xbench.comparison import compare
-from xbench.members import Job
 from xbench.device import allowed_cpus
 from xbench.interrupts import Interrupts
+from xbench.members import Job
 from xbench.model import bind, read_model
 from xbench.plan import Cell, Spec, Target, plan_cells
 from xbench.progress import Silent

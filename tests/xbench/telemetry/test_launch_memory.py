@@ -15,9 +15,9 @@ from tests.xbench.telemetry.nvml_sim import UUIDS, SimulatedNvml
 from tests.xbench.telemetry.on_gpu import at_phase, install, until_seen
 from xbench.adapter import Limits
 from xbench.crew import Crew
-from xbench.members import Job
 from xbench.inputs import save_feeds
 from xbench.interrupts import Interrupts
+from xbench.members import Job
 from xbench.model import bind, read_model
 from xbench.plan import Cell
 from xbench.samples import Launched

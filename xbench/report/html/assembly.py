@@ -39,7 +39,8 @@ LONGEST_NAME, LONGEST_TEXT, LONGEST_COMMAND = 60, 600, 2000
 LONGEST_VERDICT = 6000
 MOST_LEADS = 3  # verdicts at the very top
 _OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
-MOST_FIGURES = 40  # drawn on one page; the tables behind all others are there all the same
+MOST_FIGURES = 36  # drawn on one page; the tables behind all others are there all the same
+MOST_TWICE = 20  # figures of a page on which some are drawn for wide and narrow screens apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,14 @@ def page(
     runs = [run_of(document) for document in documents]
     given = samples if samples is not None else [None] * len(runs)
     materials = [Material.of(run, own) for run, own in zip(runs, given, strict=True)]
-    drawer = _Drawer()
-    together = _pictures("all", across(materials), drawer)[0] if len(materials) > 1 else ()
-    sections = [_section(place, one, drawer) for place, one in enumerate(materials, 1)]
+    shared = list(across(materials)) if len(materials) > 1 else []
+    own = [list(figures(material)) for material in materials]
+    drawer = _Drawer(sum(isinstance(one, Figure) for some in (shared, *own) for one in some))
+    together = _pictures("all", shared, drawer)[0]
+    sections = [
+        _section(place, material, _pictures(f"run{place}", some, drawer))
+        for place, (material, some) in enumerate(zip(materials, own, strict=True), 1)
+    ]
     style = style_sheet()
     text: str = _template().render(
         style=Markup(style),  # noqa: S704 # our own file
@@ -115,8 +121,9 @@ def page(
 class _Drawer:
     """Draws figures until the page has enough: one of hundreds of rows is still made in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, figures: int) -> None:
         self._drawn = 0
+        self._twice = figures <= MOST_TWICE
 
     def draw(self, figure: Figure, key: str, described: str, *, alone: bool) -> Markup:
         """Return the figure as it is drawn, or nothing where the page has enough.
@@ -126,30 +133,32 @@ class _Drawer:
             key: Its identifier on the page.
             described: That of the figure whose caption describes it.
             alone: Whether it has the page's width for itself: then it is drawn once for a desk and
-                once for a phone. Of many of a kind each is drawn once, small enough for both.
+                once for a phone, unless the page has many. All others are small enough for both.
         """
         if self._drawn >= MOST_FIGURES:
             return Markup("")
         from xbench.report.charts.drawing import picture
 
         self._drawn += 1
-        sizes = (("wide", WIDE), ("narrow", NARROW)) if alone else (("any", BETWEEN),)
+        twice = alone and self._twice
+        sizes = (("wide", WIDE), ("narrow", NARROW)) if twice else (("any", BETWEEN),)
         label = f"{key}-title {described}-caption"
         drawn = [picture(figure.draw(px), f"{key}-{kind[0]}", label, kind) for kind, px in sizes]
         return Markup("".join(drawn))  # noqa: S704 # elements, serialised by ElementTree
 
 
-def _section(place: int, material: Material, drawer: _Drawer) -> Section:
+def _section(
+    place: int, material: Material, drawn: tuple[tuple[Kind, ...], tuple[tuple[str, str], ...]]
+) -> Section:
     run = material.run
-    kinds, missing = _pictures(f"run{place}", figures(material), drawer)
     said = zip(groups(run), verdicts(run), strict=True)
     return Section(
         id=f"run{place}",
         title=f"{clean(run.model.get('name') or 'model')} on {_host(run)}",
         run=run,
         groups=tuple(said),
-        kinds=kinds,
-        missing=missing,
+        kinds=drawn[0],
+        missing=drawn[1],
         costs=tuple(_cost(one) for one in cost_tables(run) if one.header[0] not in _CHARTED),
         conditions=(*_when(run), *conditions(run)),
         cautions=shared_cautions(run),
@@ -277,7 +286,7 @@ def source_hash(text: str) -> str:
 
 def _name(text: object) -> Markup:
     """Return a name from outside, isolated so that its direction touches nothing around it."""
-    return _isolated(text, LONGEST_NAME)
+    return _isolated(text, LONGEST_NAME, "")
 
 
 def _told(text: object) -> Markup:
@@ -294,11 +303,15 @@ def _verdict(text: object) -> Markup:
     return Markup("<strong>{}</strong>; {}").format(head, tail)
 
 
-def _isolated(text: object, most: int) -> Markup:
+def _isolated(text: object, most: int, direction: str = "ltr") -> Markup:
+    """Return a text, escaped and shortened; a sentence has a direction, a name finds its own."""
     whole = shorten(text, max(most, LONGEST_TEXT))
+    if whole.isascii() and len(whole) <= most:
+        return _unbroken(whole)  # it has one direction, and touches nothing
     short = shorten(whole, most)
     title = Markup(' title="{}"').format(whole) if short != whole else ""
-    return Markup("<bdi{}>{}</bdi>").format(title, _unbroken(short))
+    way = Markup(' dir="{}"').format(direction) if direction else ""
+    return Markup("<bdi{}{}>{}</bdi>").format(way, title, _unbroken(short))
 
 
 def _unbroken(text: str) -> Markup:

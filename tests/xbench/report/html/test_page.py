@@ -160,6 +160,16 @@ def test_a_name_does_no_harm_wherever_it_stands(name: str) -> None:
     assert not hidden
 
 
+def test_a_name_of_another_direction_is_isolated() -> None:
+    """What follows a Hebrew name stands where it would after a Latin one."""
+    name = "\u05d0\u05d1\u05d2"
+    text = page([told(with_names(run_of(generated(2, 1)[0]), name))])
+    body = text.partition("<body>")[2].partition("<svg")[0]
+    assert name in body
+    assert name not in re.sub(r"<bdi[^>]*>.*?</bdi>", "", body)
+    assert f'<bdi dir="ltr">{name} (again) takes' in body  # a sentence runs on in its own direction
+
+
 @settings(max_examples=10)
 @given(runs())
 def test_any_run_has_a_page(run: Run) -> None:
