@@ -87,7 +87,8 @@ def judge(folder: RunFolder, cells: Sequence[Cell], missing: str | None) -> dict
     for binding in sorted({cell.binding for cell in cells}):
         members = [cell for cell in cells if cell.binding == binding]
         name, reference = _reference(folder, members, missing)
-        dead = degenerate(list(reference.values())) if reference else None
+        own = [outputs for of, outputs in reference.items() if of.startswith(f"{binding}-")]
+        dead = degenerate(own) if own else None
         for cell in members:
             if cell.label == name or not reference:
                 reason = missing or "no reference outputs"

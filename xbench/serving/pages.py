@@ -18,7 +18,7 @@ from xbench.archive.findings import Finding
 from xbench.archive.index import Index
 from xbench.archive.query import Query, parse_moment
 from xbench.errors import UsageError
-from xbench.report.html.assembly import source_hash, style_sheet
+from xbench.report.html.template import source_hash, style_sheet
 from xbench.report.numbers import latency_text
 from xbench.report.text import clean, sentence, shorten
 

@@ -18,6 +18,7 @@ from tests.xbench.difference.simulated import (
     side,
 )
 from xbench.difference.answer import Terms, diff
+from xbench.difference.past import history_of
 from xbench.errors import UsageError
 from xbench.result import Verdict
 
@@ -138,3 +139,22 @@ def test_a_slow_down_far_below_the_threshold_is_no_alarm() -> None:
     found = between([1e6, 2e6, 3e6, 4e6], [1.02e6, 2e6, 3e6, 4e6], *earlier)
     assert not found.alarms
     assert between([1e6, 2e6, 3e6, 4e6], [1.02e6, 2e6, 3e6, 4e6], *earlier, slower=0.02).alarms
+
+
+def test_a_real_slow_down_below_half_of_what_was_asked_for_is_shown_and_no_alarm() -> None:
+    """2.2 % is surely slower and no tie; at a threshold of 5 % it takes 2.5 %."""
+    run = [1e6, 2e6, 3e6, 4e6]
+    found = between(run, [1.022e6, *run[1:]], *[run] * 50)
+    assert found.rows[0].verdict is Verdict.SLOWER
+    assert found.exit_status == 0
+    assert between(run, [1.022e6, *run[1:]], *[run] * 50, slower=0.04).exit_status == 1
+
+
+def test_runs_that_scatter_more_than_is_assumed_are_believed() -> None:
+    """What is assumed, and rows that agree by chance, do not talk them down."""
+    run, rng = [1e6, 2e6, 3e6, 4e6], random.Random(4)
+    noisy = Machine(rows=4, own_sd=0.03, machine_sd=0.03)
+    earlier = [noisy.draw(rng) for _ in range(8)]
+    own = history_of(past(*earlier)).own
+    for row in between(run, run, *earlier).rows:
+        assert row.scatter.sd >= own[row.pair.first.key].sd > 0.01

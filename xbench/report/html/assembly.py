@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from xbench import __version__
 from xbench.report.charts.across import across
 from xbench.report.charts.figure import Figure, Material, Missing, Table
-from xbench.report.charts.look import DARK, LIGHT
 from xbench.report.charts.plan import figures
 from xbench.report.conditions import conditions
 from xbench.report.costs import HOST, CostTable, cost_tables
 from xbench.report.energy import ENERGY_HEADER
 from xbench.report.html.environment import differing, environment
 from xbench.report.html.reproduce import of_row, of_run, versions
+from xbench.report.html.template import LONGEST_NAME, source_hash, style_sheet, template
 from xbench.report.recall import run_of
 from xbench.report.roofline import ROOFLINE_HEADER
-from xbench.report.text import clean, sentence, shorten
+from xbench.report.text import clean, shorten
 from xbench.report.verdict import verdicts
 from xbench.report.view import apart, groups, named, shared_cautions
 from xbench.result import Run
@@ -35,10 +29,7 @@ from xbench.samples import Samples
 _CHARTED = {HOST[0], ENERGY_HEADER[0], ROOFLINE_HEADER[0]}
 """Tables of the terminal whose numbers stand behind a chart here."""
 WIDE, NARROW, BETWEEN = 640, 340, 420  # pixels of a chart: on a desk, on a phone, and on both
-LONGEST_NAME, LONGEST_TEXT, LONGEST_COMMAND = 60, 600, 2000
-LONGEST_VERDICT = 6000
 MOST_LEADS = 3  # verdicts at the very top
-_OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
 MOST_FIGURES = 36  # drawn on one page; the tables behind all others are there all the same
 MOST_TWICE = 20  # figures of a page on which some are drawn for wide and narrow screens apart
 
@@ -105,7 +96,7 @@ def page(
         for place, (material, some) in enumerate(zip(materials, own, strict=True), 1)
     ]
     style = style_sheet()
-    text: str = _template().render(
+    text: str = template().render(
         style=Markup(style),  # noqa: S704 # our own file
         style_hash=source_hash(style),
         title=_title(runs),
@@ -151,7 +142,10 @@ def _section(
     place: int, material: Material, drawn: tuple[tuple[Kind, ...], tuple[tuple[str, str], ...]]
 ) -> Section:
     run = material.run
-    said = zip(groups(run), verdicts(run), strict=True)
+    said = (  # what the heading above it says is not said again
+        (group, verdict.removeprefix(f"{group.title}: "))
+        for group, verdict in zip(groups(run), verdicts(run), strict=True)
+    )
     return Section(
         id=f"run{place}",
         title=f"{clean(run.model.get('name') or 'model')} on {_host(run)}",
@@ -243,83 +237,3 @@ def _title(runs: Sequence[Run]) -> str:
     names = dict.fromkeys(shorten(run.model.get("name") or "model", LONGEST_NAME) for run in runs)
     some = list(names)[:3]
     return f"{', '.join(some)}{' and others' if len(names) > len(some) else ''}"
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True,
-        loader=FunctionLoader(_source),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(name=_name, told=_told, command=_command, sentence=sentence)
-    environment.filters.update(verdict=_verdict)
-    return environment.get_template("report.html")
-
-
-def _source(name: str) -> str:
-    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
-
-
-@cache
-def style_sheet() -> str:
-    """Return the style sheet with the colours of charts, light and dark."""
-    rules = "".join(
-        f".f-{name}{{fill:var(--{name})}}.s-{name}{{stroke:var(--{name})}}\n" for name in LIGHT
-    )
-    light, dark = (_variables(colours) for colours in (LIGHT, DARK))
-    sheet = _source("report.css").replace("/*light*/", light).replace("/*dark*/", dark)
-    return f"\n{sheet}{rules}"
-
-
-def _variables(colours: Mapping[str, str]) -> str:
-    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
-
-
-def source_hash(text: str) -> str:
-    """Return what a content policy allows exactly this text by."""
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"sha256-{digest}"
-
-
-def _name(text: object) -> Markup:
-    """Return a name from outside, isolated so that its direction touches nothing around it."""
-    return _isolated(text, LONGEST_NAME, "")
-
-
-def _told(text: object) -> Markup:
-    """Return a text from outside, isolated and no longer than a paragraph."""
-    return _isolated(text, LONGEST_TEXT)
-
-
-def _verdict(text: object) -> Markup:
-    """Return a verdict, its first clause marked; whole unless there are hundreds of rows."""
-    first, mark, rest = shorten(text, LONGEST_VERDICT).partition("; ")
-    if not mark:
-        return _isolated(first, LONGEST_VERDICT)
-    head, tail = _isolated(first, LONGEST_VERDICT), _isolated(rest, LONGEST_VERDICT)
-    return Markup("<strong>{}</strong>; {}").format(head, tail)
-
-
-def _isolated(text: object, most: int, direction: str = "ltr") -> Markup:
-    """Return a text, escaped and shortened; a sentence has a direction, a name finds its own."""
-    whole = shorten(text, max(most, LONGEST_TEXT))
-    if whole.isascii() and len(whole) <= most:
-        return _unbroken(whole)  # it has one direction, and touches nothing
-    short = shorten(whole, most)
-    title = Markup(' title="{}"').format(whole) if short != whole else ""
-    way = Markup(' dir="{}"').format(direction) if direction else ""
-    return Markup("<bdi{}{}>{}</bdi>").format(way, title, _unbroken(short))
-
-
-def _unbroken(text: str) -> Markup:
-    """Return a text, escaped, whose options are not broken at their hyphens."""
-    whole = _OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text)))
-    return Markup(whole)  # noqa: S704 # escaped the line before
-
-
-def _command(text: str) -> Markup:
-    """Return a command as code that reads from left to right."""
-    return Markup('<code dir="ltr">{}</code>').format(shorten(text, LONGEST_COMMAND))

@@ -134,7 +134,20 @@ def with_names(run: Run, name: str) -> Run:
         )
         for one in run.comparisons
     )
-    host = {
+    return replace(
+        run,
+        run_id=name,
+        model={"name": name, "sha256": name},
+        host=_host(name),
+        results=rows,
+        comparisons=compared,
+        cautions=(Caution(name, name, name),),
+        spec={**run.spec, "model": name, "inputs": name},
+    )
+
+
+def _host(name: str) -> dict[str, Any]:
+    return {
         "host_id": name,
         "devices": [{"name": "cpu", "model": name, "memory_bytes": 1, "details": {name: name}}],
         "versions": {name: name},
@@ -142,13 +155,3 @@ def with_names(run: Run, name: str) -> Run:
         "governor": None,
         name: name,
     }
-    return replace(
-        run,
-        run_id=name,
-        model={"name": name, "sha256": name},
-        host=host,
-        results=rows,
-        comparisons=compared,
-        cautions=(Caution(name, name, name),),
-        spec={**run.spec, "model": name, "inputs": name},
-    )
