@@ -13,11 +13,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from xbench.archive.reading import NO_RESULT, read_document
 from xbench.errors import UsageError
 from xbench.load.scenario import Scenario, parse_scenario
-from xbench.result import PERCENTILES, SCHEMA, Interval
+from xbench.result import PERCENTILES, Interval
 
-NO_RESULT = "Give a run folder of `xbench compare`, or a document that its --json wrote"
 UNAVAILABLE = "unavailable:"
 
 
@@ -111,7 +111,7 @@ def read_evidence(path: Path, label: str | None = None) -> Evidence:
     Raises:
         UsageError: If it is no result, or was written by a newer xbench.
     """
-    return evidence_of(_document(path), str(path), label)
+    return evidence_of(read_document(path), str(path), label)
 
 
 def evidence_of(document: Mapping[str, Any], path: str, label: str | None = None) -> Evidence:
@@ -125,25 +125,6 @@ def evidence_of(document: Mapping[str, Any], path: str, label: str | None = None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{path} is no result of xbench: {type(error).__name__} {error}"
         raise UsageError(what, NO_RESULT) from error
-
-
-def _document(path: Path) -> Mapping[str, Any]:
-    file = path / "result.json" if path.is_dir() else path
-    if path.is_dir() and not file.exists() and (path / "run.json").exists():
-        fix = f"Finish it with: xbench compare --resume {path}"
-        raise UsageError(f"{path} has no result yet", fix)
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", NO_RESULT) from error
-    except ValueError as error:
-        raise UsageError(f"{file} is no JSON: {error}", NO_RESULT) from error
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if isinstance(schema, bool) or not isinstance(schema, int):
-        raise UsageError(f"{file} is no result of xbench: it has no schema", NO_RESULT)
-    if schema > SCHEMA:
-        raise UsageError(f"{file} was written by a newer xbench (schema {schema})", "Update xbench")
-    return dict(document)
 
 
 def _evidence(path: str, document: Mapping[str, Any], label: str | None) -> Evidence:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xbench.archive.reading import NO_RESULT
 from xbench.errors import UsageError
 from xbench.result import (
     PERCENTILES,
@@ -23,8 +24,6 @@ from xbench.result import (
     Verdict,
 )
 
-_NO_RESULT = "Give a run folder of `xbench compare`, or a document that its --json wrote"
-
 
 def run_of(document: Mapping[str, Any]) -> Run:
     """Return the run that a document tells of.
@@ -36,7 +35,7 @@ def run_of(document: Mapping[str, Any]) -> Run:
         return _run(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"the document is no result of xbench: {type(error).__name__} {str(error)[:200]}"
-        raise UsageError(what, _NO_RESULT) from error
+        raise UsageError(what, NO_RESULT) from error
 
 
 def _run(told: Mapping[str, Any]) -> Run:
