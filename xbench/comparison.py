@@ -23,7 +23,7 @@ from xbench.load.scenario import Kind
 from xbench.lock import machine_to_itself
 from xbench.model import Model, read_model
 from xbench.offline import OfflineRows
-from xbench.plan import Cell, Spec, Target, plan_cells
+from xbench.plan import Cell, Spec, Target, plan_cells, spec_from_json
 from xbench.preparation import Bindings, Prepared, make_jobs, terms_of
 from xbench.progress import Progress, Silent
 from xbench.registry import expand, made_for, precisions
@@ -100,7 +100,7 @@ class _Comparison:
         if self._kept and "tune" in self._kept:
             fix = "Start the search again with xbench tune"
             raise UsageError(f"{resume} is a search for a configuration, and no comparison", fix)
-        self._spec = _spec_from_json(self._kept["spec"]) if self._kept else spec
+        self._spec = spec_from_json(self._kept["spec"]) if self._kept else spec
         self._began = self._kept.get("began") if self._kept else utc_text(time.time())
         self._out = resume or out
         self._opened: RunFolder | None = None
@@ -287,16 +287,6 @@ def _timing(conductor: Conductor) -> dict[str, float | None]:
     measuring_s = conductor.seconds["measure"]
     share = conductor.parent_cpu_s / measuring_s if measuring_s else None
     return {**seconds, "parent_cpu_share": share}
-
-
-def _spec_from_json(data: Mapping[str, Any]) -> Spec:
-    """Return the spec that ``run.json`` keeps."""
-    own = {
-        "backends": tuple(data["backends"]),
-        "batches": tuple(data["batches"]),
-        "shapes": {name: tuple(shape) for name, shape in data["shapes"].items()},
-    }
-    return Spec(**{**data, **own})
 
 
 def _as_file_name(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 from xbench.adapter import BOUNDARIES, Limits
 from xbench.errors import UsageError
@@ -139,6 +140,16 @@ class Spec:
     def most_launches(self) -> int:
         """Return how many launches there may be."""
         return (1 if self.alone else MOST_LAUNCHES) if self.launches is None else self.launches
+
+
+def spec_from_json(data: Mapping[str, Any]) -> Spec:
+    """Return the spec that ``run.json`` keeps."""
+    own = {
+        "backends": tuple(data["backends"]),
+        "batches": tuple(data["batches"]),
+        "shapes": {name: tuple(shape) for name, shape in data["shapes"].items()},
+    }
+    return Spec(**{**data, **own})
 
 
 @dataclass(frozen=True, slots=True)
