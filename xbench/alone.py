@@ -31,6 +31,7 @@ WINDOW_S = (2.0, 30.0)  # of a search: the least and the most that its requests 
 WINDOW_REQUESTS = 1600  # enough for a p99 at a low utilisation; at higher ones windows are pooled
 MOST_WINDOWS = 3  # of one measurement of a rate
 OF_A_CELL = 100_000  # rounds: those of a search are no other cell's
+CONFIRM_SHARE = 0.2  # of a search's time: to measure once more what is to be claimed
 FIRST_SHARE = 0.5  # of what a closed loop does: where a search begins
 
 
@@ -90,13 +91,15 @@ class Alone:
         assert self.spec.slo is not None  # `Spec.check` made sure
         slo, member = parse_slo(self.spec.slo), crew.members[cell]
         load, deadline = self.spec.load, monotonic() + seconds
+        kept_s = CONFIRM_SHARE * seconds
         guess_per_s = FIRST_SHARE * load.streams * 1e9 / max(1.0, member.settled_ns)
         search = _Search(self, crew, cell, slo, deadline)
         found = largest_rate(
             search.measure,
             slo.limit_s * 1e9,
             guess_per_s,
-            go_on=lambda: monotonic() < deadline and not self.interrupts.requested,
+            go_on=lambda: monotonic() < deadline - kept_s and not self.interrupts.requested,
+            confirm=lambda: monotonic() < deadline and not self.interrupts.requested,
         )
         self.found(cell, search_told(found, self.spec.slo))
 

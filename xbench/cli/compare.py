@@ -8,9 +8,10 @@ from typing import Any
 import typer
 
 from xbench.cli import options
-from xbench.cli.options import DEFAULT, QUICK
+from xbench.cli.options import DEFAULT, QUICK, SEARCH_BUDGET_S
 from xbench.cli.output import Outputs
 from xbench.errors import UsageError
+from xbench.load.scenario import parse_scenario
 from xbench.plan import Spec
 from xbench.units import parse_duration_s, parse_ints, parse_shape, parse_share
 
@@ -25,7 +26,7 @@ Examples:
   xbench compare resnet50 --device cpu,cuda:0 --backends all --boundary host
   xbench compare mobilenet_v2 --profile rpi4b --threads 2
   xbench compare mobilenet_v2 --scenario server:30 --slo p99=50ms
-  xbench compare mobilenet_v2 --scenario server --slo p99=50ms --time-budget 10min
+  xbench compare mobilenet_v2 --scenario server --slo p99=50ms
   xbench compare my_package:make_model --backends pytorch,onnxruntime
   xbench compare --resume xbench-runs/20260101-120000-model
 
@@ -67,6 +68,8 @@ def compare(
 ) -> None:
     """Measure a model on each backend: one table, one verdict."""
     effort = _effort(quick, launches, precision_target, time_budget, energy, roofline)
+    if parse_scenario(scenario).searches and not (time_budget or quick):
+        effort["time_budget_s"] = SEARCH_BUDGET_S
     spec = Spec(
         model=model,
         backends=names(backends),

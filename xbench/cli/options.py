@@ -20,6 +20,8 @@ QUICK: Mapping[str, Any] = {
     "roofline": False,
 }
 
+SEARCH_BUDGET_S = 600.0  # for the largest rate of every row, one after the other
+
 _QUICK_WORDS = (
     f"{QUICK['launches']} launches, {format_s(QUICK['time_budget_s'])}, "
     f"ratios to within {QUICK['precision_target']:.0%}, no energy, no roofline"
@@ -139,7 +141,8 @@ TimeBudget = Annotated[
     str,
     Option(
         metavar="TIME",
-        help=f"To measure in, such as 90s or 5min. Default: {format_s(DEFAULT.time_budget_s)}.",
+        help=f"To measure in, such as 90s or 5min. Default: {format_s(DEFAULT.time_budget_s)}; "
+        f"{format_s(SEARCH_BUDGET_S)} to search for the largest rate.",
     ),
 ]
 Timeout = Annotated[

@@ -97,6 +97,7 @@ def largest_rate(
     most: int = MOST_MEASUREMENTS,
     least_per_s: float | None = None,
     go_on: Callable[[], bool] = lambda: True,
+    confirm: Callable[[], bool] = lambda: False,
 ) -> Found:
     """Return the largest rate that holds the limit, within ``tolerance``, and how it was found.
 
@@ -108,6 +109,8 @@ def largest_rate(
         most: Most measurements.
         least_per_s: No smaller rate is tried; a thousandth of the guess where not given.
         go_on: Asked before each measurement; False ends the search.
+        confirm: Asked when that has ended it: whether there is time to measure the largest rate
+            that held but once a second time, without which it is not claimed.
     """
     if not (limit_ns > 0 and guess_per_s > 0 and 0 < tolerance < 1 and most > 0):
         raise ValueError(f"need a limit, a guess, a tolerance and a budget above 0: {limit_ns=}")
@@ -117,6 +120,7 @@ def largest_rate(
         if rate_per_s < (least_per_s or guess_per_s / 1000):
             return search.found("none holds")
         if not search.ask(rate_per_s):
+            search.confirm(confirm)
             return search.found("budget")
     return search.found("tolerance")
 
@@ -144,6 +148,13 @@ class _Search:
             if trial.says is not Says.OPEN:
                 break
         return True
+
+    def confirm(self, go_on: Callable[[], bool]) -> None:
+        """Measure the largest rate that holds once more, where it held but once."""
+        self.go_on, self.most = go_on, self.spent + REPEATS
+        while (rate_per_s := self.holds) is not None and not self._sure(rate_per_s):
+            if not self.ask(rate_per_s):
+                return
 
     def next_rate(self, tolerance: float) -> float | None:
         """Return the rate to measure next, or None where the bracket is as narrow as asked.

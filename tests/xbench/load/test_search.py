@@ -161,3 +161,24 @@ def test_one_measurement_that_errs_is_put_right_by_the_next() -> None:
 )
 def test_what_a_measurement_says_of_a_limit_of_ten(reading: Reading, said: Says) -> None:
     assert says(reading, 10) is said
+
+
+def test_what_held_once_is_measured_again_before_it_is_claimed() -> None:
+    """When the time is over after four measurements, a fifth makes the best of them sure."""
+    asked: list[float] = []
+
+    def measure(rate_per_s: float) -> Reading:
+        asked.append(rate_per_s)
+        return exact(rate_per_s)
+
+    def search(*, confirm: bool) -> Found:
+        asked.clear()
+        return largest_rate(
+            measure, 1e9, 20.0, go_on=lambda: len(asked) < 4, confirm=lambda: confirm
+        )
+
+    without, confirmed = search(confirm=False), search(confirm=True)
+    assert without.stopped == confirmed.stopped == "budget"
+    assert without.holds_per_s is None
+    assert confirmed.holds_per_s == max(rate for rate in asked if rate <= holds_up_to(1e9))
+    assert asked.count(confirmed.holds_per_s) == 2
