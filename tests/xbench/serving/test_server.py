@@ -284,7 +284,10 @@ def test_a_port_that_is_taken_and_a_store_that_is_not_there_are_told(
 
 def test_the_command_prints_the_address_and_ends_at_ctrl_c(store: Path) -> None:
     command = [sys.executable, "-m", "xbench.cli", "serve", "--store", str(store), "--port", "0"]
-    program = "from xbench.cli.main import main; main()"
+    program = (  # a shell that starts tests in the background has them ignore it
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from xbench.cli.main import main; main()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program, *command[3:]],
         stdout=subprocess.PIPE,
@@ -297,7 +300,10 @@ def test_the_command_prints_the_address_and_ends_at_ctrl_c(store: Path) -> None:
         assert found
         assert asked(int(found[1]))[0] == 200
         server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=30) == 0
+        try:
+            assert server.wait(timeout=30) == 0
+        finally:
+            server.kill()
 
 
 @pytest.fixture(scope="module")
