@@ -21,7 +21,7 @@ from xbench.registry import create
 from xbench.testing import NullAdapter, NullSession, RecordingAdapter, RecordingSession, models
 from xbench.testing.busy import BusyAdapter
 from xbench.testing.conformance import LIMITS, AdapterConformance, infer
-from xbench.testing.faulty import FAULTS, FLOOD_BYTES, MOMENTS, FaultyAdapter
+from xbench.testing.faulty import FAULTS, FLOOD_BYTES, MIDWAY, MOMENTS, FaultyAdapter
 
 ONE_THREAD = Limits(1)
 
@@ -164,6 +164,10 @@ def go_through(variant: str, model: BoundModel, until: str) -> None:
             session.bind(feeds)
         session.run()
         if moment == until:
+            return
+        if (moment, until) == ("round", "midway"):
+            for _ in range(MIDWAY - 1):
+                session.run()
             return
     session.outputs()
 
