@@ -13,7 +13,6 @@ from xbench.launches import launch_interval
 from xbench.load.account import account
 from xbench.load.scenario import Kind
 from xbench.load.served import Served
-from xbench.load.slo import Slo
 from xbench.load.sustained import Curve, curve
 from xbench.plan import Cell
 from xbench.result import CellResult, Interval
@@ -100,15 +99,6 @@ def _with_server(row: CellResult, own: OfCell, told: Mapping[str, Any] | None) -
         by_launch[one.launch].append((row.batch or 1) * served.throughput_per_s)
     throughput = _bounded(launch_interval(list(by_launch.values())))
     return replace(row, latency_ns=found.latency_ns, throughput_per_s=throughput, load=load)
-
-
-def keeps(row: CellResult, slo: Slo) -> bool | None:
-    """Return whether a row's requests keep to a limit; None where that cannot be told."""
-    found = row.latency_ns.percentiles[slo.percentile] if row.latency_ns else None
-    if found is None:
-        return None
-    limit_ns = slo.limit_s * 1e9
-    return True if found.high <= limit_ns else False if found.low > limit_ns else None
 
 
 def _rate_per_s(epoch: Epoch) -> float | None:

@@ -65,13 +65,16 @@ def _load(row: CellResult) -> dict[str, Any]:
 
 def test_a_server_tells_what_became_of_its_requests(model: Path, tmp_path: Path) -> None:
     """Every backend gets the same arrivals; latency counts from when a request was due."""
-    found = _compared(model, RUNTIMES, tmp_path / "run", scenario="server:200", slo="p99=1s")
+    asked: dict[str, Any] = {"scenario": "server:200", "slo": "p99=1s", "roofline": True}
+    found = _compared(model, RUNTIMES, tmp_path / "run", **asked)
     for row in found.results:
         told = _load(row)
         assert told["rate_per_s"] == pytest.approx(200, rel=0.3)
         assert told["saturated"] is None
         assert told["requests"] == row.latency_ns.n  # type: ignore[union-attr]
         assert 0 < told["busy_share"] < 1
+        assert row.roofline["share"] is None  # type: ignore[index] # waiting is no arithmetic
+        assert "server:200" in row.roofline["reason"]  # type: ignore[index]
         assert row.parity.status == "agrees"
     schedules = {
         (epoch.round, tuple(epoch.served["schedule_ns"]))

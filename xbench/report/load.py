@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xbench.load.scenario import Kind, Scenario, parse_scenario
+from xbench.load.search import Says, says
 from xbench.load.slo import parse_slo
 from xbench.report.numbers import latency_text, ratio_text, rounded
 from xbench.report.text import clean
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Table = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
+_KEPT = {Says.HOLDS: "yes", Says.FAILS: "no", Says.OPEN: "not decided"}
 _SERVER = ("server", "done/s", "busy", "waiting", "late p99", "keeps the limit")
 _SEARCH = ("largest rate", "holds/s", "fails/s", "latency there", "tried")
 _OFFLINE = ("offline", "batch", "samples a second by batch")
@@ -105,8 +107,7 @@ def _kept(cell: CellResult, slo: str | None) -> str:
     found = cell.latency_ns.percentiles.get(limit.percentile) if cell.latency_ns else None
     if found is None:
         return "not known"
-    limit_ns = limit.limit_s * 1e9
-    return "yes" if found.high <= limit_ns else "no" if found.low > limit_ns else "not decided"
+    return _KEPT[says(found, limit.limit_s * 1e9)]
 
 
 def _search(cell: CellResult) -> tuple[str, ...] | None:

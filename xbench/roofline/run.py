@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xbench.adapter import Limits
 from xbench.device import cpu_info, cpu_model
 from xbench.host import host_id, versions
+from xbench.load.scenario import Kind
 from xbench.roofline.ceilings import Ceilings, ceilings_from_json
 from xbench.roofline.probe import FULL, Effort, free_of_memory, installed, probe
 from xbench.roofline.row import FIELDS, OFF, roofline_of
@@ -48,6 +49,9 @@ class Rooflines:
         work = self.works.get(cell.id)
         if ceilings is None or work is None:
             return {**dict.fromkeys(FIELDS), "reason": self.off}
+        if not _of_one_inference(cell):
+            reason = f"a latency under {cell.scenario} is not that of one inference by itself"
+            return {**dict.fromkeys(FIELDS), "reason": reason}
         p50 = row.latency_ns.percentiles.get("p50") if row.latency_ns else None
         return roofline_of(
             work=work,
@@ -56,6 +60,11 @@ class Rooflines:
             requested=cell.precision,
             effective=row.precision.get("effective"),
         )
+
+
+def _of_one_inference(cell: Cell) -> bool:
+    """Return whether a row's latency is what one inference takes that has the CPUs to itself."""
+    return cell.load.kind not in (Kind.SERVER, Kind.STREAMS) and cell.samples == (cell.batch or 1)
 
 
 def rooflines(

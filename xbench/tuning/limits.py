@@ -51,8 +51,9 @@ def seems_to_keep(slo: Slo | None, latencies_ns: Sequence[int]) -> bool:
     """Return whether the percentile of so many inferences lies within the limit."""
     if slo is None:
         return True
-    value = percentile(latencies_ns, PERCENTILES[slo.percentile]) if latencies_ns else 0.0
-    return value <= slo.limit_s * 1e9
+    if not latencies_ns:
+        return False  # nothing was measured, so nothing seems
+    return percentile(latencies_ns, PERCENTILES[slo.percentile]) <= slo.limit_s * 1e9
 
 
 def _too_many(slo: Slo, limit_ns: float, rounds: Sequence[Sequence[int]]) -> bool:

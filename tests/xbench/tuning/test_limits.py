@@ -19,6 +19,7 @@ MS = 1_000_000
 def test_without_a_limit_it_is_kept() -> None:
     assert keeps(None, []) is Keeps.HOLDS
     assert seems_to_keep(None, [])
+    assert not seems_to_keep(Slo("p99", 0.02), [])
 
 
 @pytest.mark.parametrize("name", sorted(PERCENTILES))
