@@ -19,7 +19,6 @@ IN_THE_FILE = ("fp16", "bf16", "int8")
 PLANNED_LAUNCHES = 5  # that the time is shared among
 MOST_LAUNCHES = 15  # where intervals are still wide and time is left
 
-DECIDES_BATCH = (Kind.MULTI_STREAM, Kind.OFFLINE)
 ONE_SESSION = (Kind.SINGLE_STREAM, Kind.MULTI_STREAM, Kind.OFFLINE)
 
 
@@ -116,7 +115,7 @@ class Spec:
         if self.slo is not None and load.kind is not Kind.SERVER:
             fix = "Ask for --scenario server, or server:30"
             raise UsageError(f"--slo is for a server, and {load} is none", fix)
-        if self.batches and (load.kind in DECIDES_BATCH or load.max_batch > 1):
+        if self.batches and load.decides_batch:
             raise UsageError(f"{load} decides the batch by itself", "Leave out --batch")
         if self.boundary != "host" and load.kind not in ONE_SESSION:
             raise UsageError(f"{load} is timed at the host", "Leave out --boundary")

@@ -12,7 +12,9 @@ from onnx import TensorProto, helper
 import xbench
 from xbench.errors import UsageError
 from xbench.plan import Spec
-from xbench.report import terminal
+from xbench.report import terminal, view
+from xbench.report.charts.figure import Material
+from xbench.report.html import reproduce
 from xbench.result import CellResult, Run, Status
 from xbench.store import read_samples
 
@@ -181,6 +183,10 @@ def test_offline_finds_each_rows_own_batch(model: Path, fixed: Path, tmp_path: P
     by_sample = [row.latency_ns.mean / row.batch for row in (busy, runtime)]  # type: ignore[operator, union-attr]
     assert pair.ratio.value == pytest.approx(by_sample[0] / by_sample[1], rel=0.5)  # type: ignore[union-attr]
     assert {row.rank for row in found.results} == {1, 2}
+    assert len(view.groups(found)) == 1
+    assert len([*Material.of(found, None).batches()]) == 1
+    for row in found.results:  # each at a batch of its own, which no option may ask for
+        assert "--batch" not in reproduce.of_row(found, row)
     (still,) = _compared(fixed, ("busy",), tmp_path / "fixed", scenario="offline").results
     assert still.batch == 2
 

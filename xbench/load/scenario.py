@@ -84,6 +84,11 @@ class Scenario:
     duration_ns: int = 0
 
     @property
+    def decides_batch(self) -> bool:
+        """Return whether the batch follows from it, and cannot be asked for besides."""
+        return self.kind in (Kind.MULTI_STREAM, Kind.OFFLINE) or self.max_batch > 1
+
+    @property
     def searches(self) -> bool:
         """Return whether the largest rate is searched for."""
         return self.kind is Kind.SERVER and not self.rate_per_s

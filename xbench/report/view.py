@@ -95,16 +95,21 @@ class SharedCaution:
 
 def groups(run: Run) -> tuple[Group, ...]:
     """Return the run's groups, in the order of their first cells."""
-    members: dict[int | None, list[CellResult]] = {}
-    for cell in run.results:
-        members.setdefault(_of_group(cell), []).append(cell)
+    members = by_group(run.results)
     several = len(members) > 1
     return tuple(_group(run, cells, _title(batch, several)) for batch, cells in members.items())
 
 
-def _of_group(cell: CellResult) -> int | None:
-    """Return the batch that a row shares with those it is compared with; offline has none."""
-    return None if cell.scenario == Kind.OFFLINE else cell.batch
+def by_group(cells: Iterable[CellResult]) -> dict[int | None, list[CellResult]]:
+    """Return the rows that are compared with each other, by the batch that they share.
+
+    Those of an offline run share none: each has its own, and None stands for all.
+    """
+    members: dict[int | None, list[CellResult]] = {}
+    for cell in cells:
+        batch = None if cell.scenario == Kind.OFFLINE else cell.batch
+        members.setdefault(batch, []).append(cell)
+    return members
 
 
 def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
@@ -122,7 +127,7 @@ def shared_cautions(run: Run) -> tuple[SharedCaution, ...]:
 
 def apart(run: Run) -> tuple[str, ...]:
     """Return ``("batch",)`` where the run's rows differ in it, else nothing."""
-    return ("batch",) if len({_of_group(cell) for cell in run.results}) > 1 else ()
+    return ("batch",) if len(by_group(run.results)) > 1 else ()
 
 
 def named(cell: CellResult, differ: tuple[str, ...]) -> str:

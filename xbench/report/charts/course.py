@@ -16,9 +16,7 @@ from xbench.report.charts.figure import (
     Material,
     Missing,
     Table,
-    best_first,
     fewer,
-    setting_of,
 )
 from xbench.report.text import clean
 from xbench.result import CellResult
@@ -45,16 +43,11 @@ _CAPTION = (
 
 def courses(material: Material) -> Iterator[Figure | Missing]:
     """Yield a figure for each group that has samples."""
-    groups = list(material.batches())
-    for batch, cells in groups:
-        setting = setting_of(batch, len(groups) > 1)
-        ranked = best_first(cells)
-        own = [cell for cell in ranked if material.epochs.get(cell.id)]
-        if not ranked:
+    for group in material.sampled(KEY, TITLE):
+        if isinstance(group, Missing):
+            yield group
             continue
-        if not own:
-            yield Missing(KEY, TITLE, material.why_no_turns, setting)
-            continue
+        own, setting = group.rows, group.setting
         shown = own[:MOST_PANELS]
         yield Figure(
             key=KEY,

@@ -15,9 +15,7 @@ from xbench.report.charts.figure import (
     Material,
     Missing,
     Table,
-    best_first,
     fewer,
-    setting_of,
 )
 from xbench.report.charts.ticks import padded
 from xbench.report.numbers import percentile_text
@@ -39,16 +37,11 @@ _UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
 
 def distributions(material: Material) -> Iterator[Figure | Missing]:
     """Yield a figure for each group that has samples."""
-    groups = list(material.batches())
-    for batch, cells in groups:
-        setting = setting_of(batch, len(groups) > 1)
-        ranked = best_first(cells)
-        with_samples = [cell for cell in ranked if material.epochs.get(cell.id)]
-        if not ranked:
+    for group in material.sampled(KEY, TITLE):
+        if isinstance(group, Missing):
+            yield group
             continue
-        if not with_samples:
-            yield Missing(KEY, TITLE, material.why_no_turns, setting)
-            continue
+        with_samples, setting = group.rows, group.setting
         shown = with_samples[: look.SERIES]
         yield Figure(
             key=KEY,
@@ -56,7 +49,7 @@ def distributions(material: Material) -> Iterator[Figure | Missing]:
             setting=setting,
             caption=_CAPTION,
             note=fewer(len(with_samples), len(shown)),
-            table=_table(material, ranked),
+            table=_table(material, group.ranked),
             draw=partial(_draw, material, shown),
         )
 

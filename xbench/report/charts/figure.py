@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from xbench.report.text import shorten
-from xbench.report.view import apart
+from xbench.report.view import apart, by_group
 from xbench.result import CellResult, Run
 from xbench.rounds import Round, Rounds
 from xbench.samples import Epoch, Samples
@@ -81,6 +81,18 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """The ranked rows of a group, those of them that have samples, and what sets it apart.
+
+    Rows stand with the best first.
+    """
+
+    setting: str
+    ranked: tuple[CellResult, ...]
+    rows: tuple[CellResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """A run and what its samples say.
 
@@ -113,10 +125,23 @@ class Material:
 
     def batches(self) -> Iterable[tuple[int | None, tuple[CellResult, ...]]]:
         """Yield batch size and rows of each group, as `xbench.report.view.groups` has them."""
-        members: dict[int | None, list[CellResult]] = {}
-        for cell in self.run.results:
-            members.setdefault(cell.batch, []).append(cell)
-        yield from ((batch, tuple(cells)) for batch, cells in members.items())
+        yield from ((batch, tuple(cells)) for batch, cells in by_group(self.run.results).items())
+
+    def sampled(self, key: str, title: str) -> Iterator[Sampled | Missing]:
+        """Yield of each group with ranked rows those that have samples, or why none has.
+
+        Args:
+            key: Of the chart.
+            title: Of the chart.
+        """
+        groups = list(self.batches())
+        for batch, cells in groups:
+            setting, ranked = setting_of(batch, len(groups) > 1), tuple(best_first(cells))
+            own = tuple(cell for cell in ranked if self.epochs.get(cell.id))
+            if own:
+                yield Sampled(setting, ranked, own)
+            elif ranked:
+                yield Missing(key, title, self.why_no_turns, setting)
 
     def ranked(self) -> tuple[CellResult, ...]:
         """Return the rows that may be compared, batch by batch and the best first."""

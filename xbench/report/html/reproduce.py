@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xbench.plan import Spec
+from xbench.report.load import scenario_of
 from xbench.report.text import clean
 from xbench.result import CellResult, Run
 
@@ -41,7 +42,7 @@ def of_row(run: Run, cell: CellResult) -> str:
         spec,
         backends=names if again else _unique(names),
         device=",".join(_unique(one.device for one in both)),
-        batches=(cell.batch,) if cell.batch else (),
+        batches=(cell.batch,) if cell.batch and not scenario_of(run).decides_batch else (),
         precision=",".join(_unique(one for one in own if one in asked)) or asked[0],
         threads=spec.get("threads") if spec.get("profile") else cell.threads.get("requested"),
     )
