@@ -198,7 +198,7 @@ def _problem(told: Mapping[str, Any]) -> tuple[str, str] | None:
         reason = f": {parity['reason']}" if parity.get("reason") else ""
         words = str(parity["status"]).replace("_", " ")
         return f"its outputs were not found to agree ({words}{reason})", (
-            "A price needs outputs that agree with the reference"
+            "Only outputs that agree with the reference count; trained weights or --inputs may help"
         )
     if told.get("rank") is None:
         why = f": {told['reason']}" if told.get("reason") else ""
