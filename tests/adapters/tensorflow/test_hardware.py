@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
-import tensorflow as tf
 from onnx import helper
 
 from tests.adapters.graphs import model, normal
 from tests.adapters.narrow import halved
-from tests.adapters.tensorflow.test_adapter import python
+
+tf = pytest.importorskip("tensorflow")
+
+from tests.adapters.tensorflow.test_adapter import python  # noqa: E402 -- it imports tensorflow
 
 if TYPE_CHECKING:
     from pathlib import Path
