@@ -41,6 +41,9 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "TORCHINDUCTOR_COMPILE_THREADS",
 )
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""For a worker on a GPU: threads that wait for it by spinning keep every core busy meanwhile. On a
+machine of 16 cores they took 15 beside the one that fed the GPU, and the machine stalled for it."""
 LAST_LINES = 8  # in which the reason for an end may stand
 FIXED = {
     "PYTHONHASHSEED": "0",
@@ -257,12 +260,14 @@ def environment(limits: Limits) -> dict[str, str]:
     """Return the environment of a worker: the parent's, thread pools capped, one GPU or none.
 
     A worker on the CPU sees no GPU: a framework that finds one takes memory of it, or computes on
-    it unasked. One on a GPU sees that by its UUID, which means the same in every process.
+    it unasked. One on a GPU sees that by its UUID, which means the same in every process, and its
+    threads sleep while they wait, unless the user has said otherwise.
     """
     caps = dict.fromkeys(THREAD_VARIABLES, str(limits.threads))
-    seen = limits.uuid or ("" if kind_of(limits.device) == CPU else None)
+    on_cpu = kind_of(limits.device) == CPU
+    seen = limits.uuid or ("" if on_cpu else None)
     gpus = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
-    return {**os.environ, **caps, **FIXED, **gpus}
+    return {**({} if on_cpu else PATIENT), **os.environ, **caps, **FIXED, **gpus}
 
 
 @contextmanager

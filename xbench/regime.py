@@ -7,6 +7,7 @@ rest: CPU time that went to nobody of ours.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from xbench.progress import Progress
 TIMEOUT_S = 60.0
 IDLE_FIELDS = (3, 4)  # of a CPU's line in /proc/stat: idle, and idle while a disk is awaited
 GUEST_FIELDS = 8  # from here on, guests' time, which the fields before hold already
+BLUR_CPUS = 0.15  # by which an account of others may be off
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -68,6 +70,38 @@ def busy_ns(cpus: Iterable[int]) -> int | None:
     return ticks * TICK_NS
 
 
+class Others:
+    """What other programs take, over a stretch that is long enough for the kernel's ticks to tell.
+
+    Each CPU's account is off by up to a tick at either end, and by the same one where all worked
+    together: 16 CPUs over a tenth of a second are off by more than one. So the account goes back
+    over the rounds before, as far as it must.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[Usage] = deque()
+
+    def cpus(self, before: Usage, after: Usage, cpus: int) -> float | None:
+        """Return how many CPUs other programs kept busy, from ``before`` at the latest.
+
+        Args:
+            before: What was used when the round began, by the workers that are still there.
+            after: What was used when it ended, by the same.
+            cpus: How many are accounted for.
+        """
+        if self._seen and before.own_ns < self._seen[-1].own_ns:  # a worker has gone
+            self._seen.clear()
+        self._seen.append(before)
+        least_ns = cpus * TICK_NS / BLUR_CPUS
+        while len(self._seen) > 1 and after.at_ns - self._seen[1].at_ns >= least_ns:
+            self._seen.popleft()
+        return self._seen[0].others_cpus(after)
+
+    def forget(self) -> None:
+        """Begin anew: with other workers."""
+        self._seen.clear()
+
+
 class Regime:
     """A canary in a process of its own. Without one, measuring goes on, and rows say so.
 
@@ -80,6 +114,8 @@ class Regime:
         self._progress = progress
         self._canary: WorkerProcess | None = None
         self._cpus: tuple[int, ...] = ()
+        self._others = Others()
+        self._ours: tuple[int, ...] = ()
 
     def start(self, limits: Limits, interrupts: Interrupts) -> None:
         """Start the canary on the CPUs and threads that the cells have.
@@ -112,6 +148,18 @@ class Regime:
         mine = process_time_ns() + (self._canary.cpu_ns if self._canary else 0)
         own_ns = mine + sum(worker.cpu_ns for worker in ours)
         return Usage(monotonic_ns(), busy_ns(self._cpus), own_ns)
+
+    def others_cpus(self, before: Usage, ours: Iterable[WorkerProcess]) -> float | None:
+        """Return how many CPUs others kept busy in a round that began with ``before``, or longer.
+
+        None where the kernel does not tell.
+        """
+        workers = list(ours)
+        pids = tuple(worker.pid for worker in workers)
+        if pids != self._ours:
+            self._others.forget()
+        self._ours = pids
+        return self._others.cpus(before, self.usage(workers), max(1, len(self._cpus)))
 
     def end(self) -> None:
         """End the canary's process."""

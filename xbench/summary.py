@@ -139,7 +139,10 @@ def _row_evidence(measured: Measured, cell: Cell, own: OfCell, row: CellResult) 
         parity=row.parity,
         overhead_share=share,
         memory_spread=footprint.relative_spread(_memories(own.launched)),
-        memory_doubts=footprint.doubts(_memories(own.launched)),
+        memory_doubts=(
+            *footprint.doubts(_memories(own.launched)),
+            *device_memory.doubts(row.memory_bytes),
+        ),
         energy_notes=_energy_notes(row.energy),
         gpu=tuple(epoch.gpu for epoch in own.epochs if epoch.gpu),
         load=row.load,

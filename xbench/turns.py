@@ -67,7 +67,7 @@ class Turns:
             before = after
             if self._interrupts.requested:
                 break
-        self._others_cpus = used.others_cpus(self._regime.usage(workers))
+        self._others_cpus = self._regime.others_cpus(used, workers)
         return tuple(replace(epoch, others_cpus=self._others_cpus) for epoch in epochs)
 
     def _turn(self, crew: Crew, number: int, position: int, cell: int, feed: int) -> Epoch:

@@ -24,8 +24,9 @@ from xbench.telemetry.footprint import spread, width
 from xbench.telemetry.meter import MeterError
 from xbench.telemetry.nvml import Gpu, gpu_of
 from xbench.telemetry.passage import Passage, RealPassage
+from xbench.units import format_bytes
 
-EVERY_S = 0.01
+EVERY_S = 0.002  # libraries try kernels with gigabytes of workspace, for milliseconds
 ON_CPU = "runs on the CPU"
 NOT_READ = "device memory was not read when this run was made"
 NOTHING_USED = "no more was in use than before: it is not on this GPU, or others gave memory back"
@@ -106,7 +107,7 @@ def watched(
     baseline_bytes: int | None = None,
     passage: Passage | None = None,
 ) -> Iterator[MemoryWatch]:
-    """Watch the memory every 10 ms while the block runs; `MemoryWatch.found` has the peaks.
+    """Watch the memory every 2 ms while the block runs; `MemoryWatch.found` has the peaks.
 
     Args:
         gpu: The device.
@@ -203,6 +204,21 @@ def of_row(launches: Sequence[Mapping[str, Any] | None], device: str) -> dict[st
             "reason": next((one["reason"] for one in told if one["reason"]), None),
         },
     }
+
+
+def doubts(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return why the headline of a row's ``memory_bytes`` is too low, where it is.
+
+    It is read now and then. What a library takes while it tries its kernels, and gives back within
+    milliseconds, the framework's own allocator has counted.
+    """
+    used, allocated = row.get("device"), row.get("allocator")
+    if not used or not allocated or used >= allocated:
+        return ()
+    told = (
+        f"its allocator had {format_bytes(allocated)} for a moment that no reading of the GPU met"
+    )
+    return (told,)
 
 
 def _family(pid: int) -> set[int]:

@@ -62,6 +62,7 @@ class Tally:
         period_s: Its update period.
         refusal: Why it cannot serve such windows; then it is not read.
         failures: Why a window of inferences told nothing.
+        idle_failures: Why a window of idling told nothing.
     """
 
     meter: Meter
@@ -71,6 +72,7 @@ class Tally:
     idle_w: list[float] = field(default_factory=list)
     trials_j: list[float] = field(default_factory=list)
     failures: list[MeterError] = field(default_factory=list)
+    idle_failures: list[MeterError] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)  # in order, each once
 
     def add_idle(self, trace: Trace) -> None:
@@ -79,7 +81,7 @@ class Tally:
         try:
             self.idle_w.append(trace.watts())
         except MeterError as error:
-            self._note(f"idle power is not known: {error.reason}")
+            self.idle_failures.append(error)
 
     def add_load(self, trace: Trace, count: int, duration_s: float) -> None:
         """Add a window of ``count`` inferences in ``duration_s`` seconds."""
@@ -100,12 +102,11 @@ class Tally:
         problem = self.refusal or self._problem()
         if problem:
             return absent(_gone(self.meter, problem))
-        kept = len(self.trials_j)
-        if self.failures:
-            total = kept + len(self.failures)
-            self._note(
-                f"{len(self.failures)} of {total} trials left out: {self.failures[0].reason}"
-            )
+        self._note(_left_out("trials", len(self.trials_j), self.failures))
+        if self.idle_failures and len(self.idle_w) < 2:
+            self._note(f"idle power is not known: {self.idle_failures[0].reason}")
+        else:
+            self._note(_left_out("idle windows", len(self.idle_w), self.idle_failures))
         return Figure(
             meter=self.meter.name,
             device=self.meter.device,
@@ -165,6 +166,12 @@ def _against(figure: Figure, other: Figure, ratio: float) -> Figure:
         return replace(figure, checks=checks)
     told = f"{other.meter} disagrees: this is {ratio:.3g} times what it says"
     return replace(figure, checks=checks, notes=(*figure.notes, told))
+
+
+def _left_out(what: str, kept: int, failures: Sequence[MeterError]) -> str | None:
+    if not failures:
+        return None
+    return f"{len(failures)} of {kept + len(failures)} {what} left out: {failures[0].reason}"
 
 
 def _label(meter: Meter) -> str:

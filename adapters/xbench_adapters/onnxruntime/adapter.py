@@ -64,6 +64,9 @@ class OnnxRuntimeAdapter:
             return replace(found, devices=("cpu", *cuda.devices(CUDA)))
         if not cuda.has_library(TENSORRT):
             return Availability(None, (), f"this ONNX Runtime has no {TENSORRT}", cuda.GPU_FIX)
+        if not cuda.has_tensorrt():
+            reason = "TensorRT, which its provider loads, is not installed"
+            return Availability(None, (), reason, cuda.TENSORRT_FIX)
         if not (devices := cuda.devices(TENSORRT)):
             return Availability(None, (), "no GPU was found", "It needs an NVIDIA GPU")
         return replace(found, devices=devices)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from ctypes.util import find_library
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,11 @@ def has_library(provider: str) -> bool:
     folders = (spec and spec.submodule_search_locations) or ()
     name = f"libonnxruntime_providers_{LIBRARIES[provider]}.so"
     return any((Path(folder) / "capi" / name).exists() for folder in folders)
+
+
+def has_tensorrt() -> bool:
+    """Return whether TensorRT's library is there, as a Python package or for the linker to find."""
+    return bool(find_spec("tensorrt_libs") or find_library("nvinfer"))
 
 
 def devices(provider: str) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class TestPyTorchCudaGraph(AdapterConformance):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("triton") is None, reason="inductor needs Triton")
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # in what inductor imports
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning")  # they are held off
 class TestPyTorchCudaCompiled(AdapterConformance):
     adapter = PyTorchAdapter
     variant = "compile"

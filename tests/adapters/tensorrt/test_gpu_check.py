@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ exit {status}
 """
 
 
-def check(folder: Path, *arguments: str, driver: str | None) -> subprocess.CompletedProcess[str]:
+def check(
+    folder: Path, *arguments: str, driver: str | None, python: str | Path = sys.executable
+) -> subprocess.CompletedProcess[str]:
     """Return what the script did where that is the program of NVIDIA's driver, or none is there."""
     programs = folder / "programs"
     programs.mkdir()
@@ -33,7 +36,7 @@ def check(folder: Path, *arguments: str, driver: str | None) -> subprocess.Compl
         program.chmod(0o755)
     paths = [str(programs), *([] if driver is None else os.environ["PATH"].split(os.pathsep))]
     return subprocess.run(
-        [sys.executable, SCRIPT, "--out", str(folder / "evidence"), *arguments],
+        [python, SCRIPT, "--out", str(folder / "evidence"), *arguments],
         env={**os.environ, "PATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
@@ -51,9 +54,15 @@ def test_without_a_gpu_it_says_so_and_leaves_nothing(tmp_path: Path, driver: str
 
 def test_an_environment_that_cannot_be_made_is_told_apart(tmp_path: Path) -> None:
     """From a folder without wheels nothing can be installed, and the network is not asked."""
-    wheels = tmp_path / "wheels"
+    wheels, bare = tmp_path / "wheels", tmp_path / "bare"
     wheels.mkdir()
-    done = check(tmp_path, "--wheels", str(wheels), driver=DRIVER.replace("{status}", "0"))
+    venv.create(bare, with_pip=True)
+    done = check(
+        tmp_path,
+        *("--wheels", str(wheels)),
+        driver=DRIVER.replace("{status}", "0"),
+        python=bare / "bin/python",
+    )
     assert done.returncode == 3, done.stdout + done.stderr
     (folder,) = (tmp_path / "evidence").glob("*-nvidia-double-80gb")
     assert json.loads((folder / "evidence.json").read_text())["status"] == 3
