@@ -103,10 +103,11 @@ class Conductor:
 
     def _launch(self, launch: int) -> None:
         number = 0
-        share_s = self._stopping.share_s(launch)
+        end_s = monotonic() + self._stopping.share_s(launch)
         for place, group in enumerate(self._groups):
             start_s = monotonic()
-            deadline = start_s + share_s / len(self._groups)
+            waiting = len(self._groups) - place  # this group and those after it
+            deadline = start_s + max(0.0, end_s - start_s) / waiting
             with Crew(
                 launch,
                 self._folder,
@@ -116,15 +117,15 @@ class Conductor:
             ) as crew:
                 self._start(crew, group)
                 worth_s = WORTH_OF_START * (monotonic() - start_s)
-                least = monotonic() + min(worth_s, self._stopping.left_s())
+                least = monotonic() + min(worth_s, max(0.0, self._stopping.left_s()) / waiting)
                 if self._spec.alone:
                     self._measure_alone(crew)
                 else:
                     number = self._measure(crew, group, number, max(deadline, least))
                 if not self._interrupts.requested:
                     self._meter(crew)
-            if self._interrupts.requested or (self._stopping.left_s() <= 0 and launch + place > 0):
-                return
+            if self._interrupts.requested or (launch > 0 and self._stopping.left_s() <= 0):
+                return  # of the first launch every group has its rounds, however late it is
 
     def _start(self, crew: Crew, group: int) -> None:
         warmup_s = 1.5 if self._spec.quick else 4.0

@@ -91,10 +91,10 @@ def test_what_was_asked_and_answered_is_kept(tmp_path: Path) -> None:
     steps = {step["name"]: step for step in evidence["steps"]}
     assert list(steps) == [
         *("nvidia-smi", "before", "versions", "devices", "tests"),
-        *("compare-perceptron-fp32", "after"),
+        *("compare-perceptron", "after"),
     ]
-    assert steps["compare-perceptron-fp32"]["status"] != 0
+    assert steps["compare-perceptron"]["status"] != 0
     assert steps["tests"]["status"] == 0
     assert "driver said: -q" in (folder / "nvidia-smi.log").read_text()
-    assert "cuda:0 cannot be used here" in (folder / "compare-perceptron-fp32.log").read_text()
-    assert "compare-perceptron-fp32 ended with status" in done.stdout
+    assert "cuda:0 cannot be used here" in (folder / "compare-perceptron.log").read_text()
+    assert "compare-perceptron ended with status" in done.stdout
