@@ -9,7 +9,7 @@ from statistics import median
 
 from xbench.result import Interval
 from xbench.samples import Epoch
-from xbench.stats import quiet_limit, quiet_rounds, ratio_interval
+from xbench.stats import FEWEST_QUIET, quiet_limit, quiet_rounds, ratio_interval
 
 Round = tuple[int, int]  # launch, number within it
 
@@ -65,11 +65,8 @@ class Rounds:
         """
         if not self._canary_ns and not self._others_cpus and not self._throttled:
             return None
-        calm = self._calm()
-        sung = [time_ns for key, time_ns in self._canary_ns.items() if key in calm]
-        if not calm or (sung and quiet_limit(sung) is None):
-            return 0.0
-        return len(self.quiet()) / len(self.every())
+        known = self._known_quiet()
+        return 0.0 if known is None else len(known) / len(self.every())
 
     def throttled_share(self) -> float:
         """Return the share of the rounds in which a GPU was throttled."""
@@ -82,11 +79,19 @@ class Rounds:
         GPU was throttled: heat that one cell made may have slowed another.
         Where hardly a round was so, all are returned: then the regimes cannot be told apart.
         """
+        known = self._known_quiet()
+        return self.every() if known is None else known
+
+    def _known_quiet(self) -> frozenset[Round] | None:
+        """Return the undisturbed rounds; None where no quiet regime can be told."""
         calm = self._calm()
-        if not calm:
-            return self.every()
         sung = {key: time_ns for key, time_ns in self._canary_ns.items() if key in calm}
-        return quiet_rounds(sung) | (calm - sung.keys())
+        if not calm:
+            return None
+        if len(sung) < FEWEST_QUIET:  # the kernel's accounts alone can tell
+            return calm
+        known = quiet_limit(sung.values()) is not None
+        return quiet_rounds(sung) | (calm - sung.keys()) if known else None
 
     def _calm(self) -> frozenset[Round]:
         """Return those without other programs or throttling; none where too few can speak."""

@@ -20,12 +20,16 @@ from xbench.rounds import Round
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency
 
+FEWEST_ROUNDS = 3  # of which a row's numbers may be alone
 SATURATED_FIX = "Ask for a lower rate, more streams or larger batches; --slo searches for the rate"
 
 
 @dataclass(frozen=True, slots=True)
 class OfCell:
-    """One cell's part of the samples; ``quiet`` are the epochs of undisturbed rounds."""
+    """One cell's part of the samples.
+
+    ``quiet`` are the epochs of undisturbed rounds, or all where next to none was so.
+    """
 
     launched: tuple[Launched, ...]
     epochs: tuple[Epoch, ...]
@@ -37,10 +41,11 @@ def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
     """Return the part of ``samples`` that belongs to ``cell``."""
     epochs = tuple(epoch for epoch in samples.epochs if epoch.cell == cell)
     failures = [failure for failure in samples.failures if failure.cell == cell]
+    undisturbed = tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet)
     return OfCell(
         tuple(one for one in samples.launched if one.cell == cell),
         epochs,
-        tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet) or epochs,
+        undisturbed if len(undisturbed) >= FEWEST_ROUNDS else epochs,
         failures[-1] if failures else None,
     )
 

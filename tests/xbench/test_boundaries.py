@@ -67,6 +67,13 @@ def test_every_boundary_is_timed_and_the_session_is_left_where_it_was() -> None:
     assert session.calls[-2:] == ["device", "bind"], "a round needs its inputs there"
 
 
+def test_boundaries_take_turns_so_that_a_clock_that_rises_strikes_all() -> None:
+    session = OnDevice()
+    split(session, FEEDS, "host")
+    visited = [call for call in session.calls if call in ("host", "device", "compute")]
+    assert visited[:6] == ["host", "device", "compute"] * 2
+
+
 def test_a_boundary_that_a_session_lacks_is_none() -> None:
     found = split(OnDevice(lacks=("compute",)), FEEDS, "host")
     assert found is not None

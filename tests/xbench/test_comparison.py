@@ -212,6 +212,17 @@ def test_batch_sizes_are_compared_apart(tiny_model: Path, tmp_path: Path) -> Non
     assert all(row.rank in (1, 2) for row in found.results)
 
 
+def test_every_batch_size_has_its_rounds_however_late_it_is(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Starting the first batch's workers takes longer than all the time there is."""
+    given: dict[str, Any] = {"launches": 1, "time_budget_s": 0.01}
+    found = xbench.compare(tiny_model, ("busy",), out=tmp_path / "run", batches=(1, 2, 4), **given)
+    assert [(row.batch, row.status, row.rounds) for row in found.results] == [
+        (batch, Status.OK, 3) for batch in (1, 2, 4)
+    ]
+
+
 def test_one_launch_carries_a_caution(tiny_model: Path, tmp_path: Path) -> None:
     found = xbench.compare(tiny_model, ("busy", "busy"), out=tmp_path / "run", **SHORT)
     assert [row.backend for row in found.results] == ["busy", "busy#2"]

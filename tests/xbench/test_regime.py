@@ -7,7 +7,9 @@ import subprocess
 import sys
 from time import monotonic_ns, process_time_ns, sleep
 
-from xbench.regime import Usage, busy_ns
+import pytest
+
+from xbench.regime import TICK_NS, Others, Usage, busy_ns
 
 
 def test_a_neighbour_is_seen_and_we_are_not() -> None:
@@ -40,3 +42,41 @@ def test_what_we_use_ourselves_is_nobody_else_s() -> None:
     assert Usage(0, 0, 0).others_cpus(Usage(100, 150, 150)) == 0.0
     assert Usage(0, 0, 0).others_cpus(Usage(100, 150, 50)) == 1.0
     assert Usage(0, 0, 0).others_cpus(Usage(100, 50, 60)) == 0.0  # ticks are coarse, never less
+
+
+@pytest.mark.parametrize("cpus", [2, 16, 128])
+def test_coarse_ticks_make_no_neighbour_however_many_cpus_work_together(cpus: int) -> None:
+    """All work in rounds of 73 ms and rest for 11; the kernel counts whole ticks of each CPU.
+
+    Once the account goes back far enough, it is off by no more than a calm machine may be.
+    """
+    work_ns, rest_ns = 73_000_000, 11_000_000
+    others, told = Others(), []
+    busy = at = 0
+
+    def usage() -> Usage:
+        return Usage(at, cpus * (busy // TICK_NS) * TICK_NS, cpus * busy)
+
+    for _ in range(400):
+        at += rest_ns
+        before = usage()
+        at, busy = at + work_ns, busy + work_ns
+        told.append(others.cpus(before, usage(), cpus))
+    settled = told[len(told) // 2 :]
+    assert all(one is not None and one <= 0.15 for one in settled)
+
+
+def test_a_neighbour_stays_seen_over_the_longer_stretch() -> None:
+    others, told = Others(), []
+    for number in range(100):
+        start = number * 84_000_000
+        end = start + 73_000_000
+        before, after = (Usage(at, 17 * at, 16 * at) for at in (start, end))
+        told.append(others.cpus(before, after, 16))
+    assert told[-1] == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_worker_that_has_gone_takes_its_account_with_it() -> None:
+    others = Others()
+    assert others.cpus(Usage(0, 0, 500), Usage(100, 100, 600), 2) == 0.0
+    assert others.cpus(Usage(100, 100, 0), Usage(200, 200, 100), 2) == 0.0

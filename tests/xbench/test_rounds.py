@@ -17,7 +17,7 @@ def epochs(
     second_ms: float,
     *,
     launch: int = 0,
-    canary_ms: float = 0.6,
+    canary_ms: float | None = 0.6,
     others: float | None = 0.05,
 ) -> tuple[Epoch, ...]:
     """Return a round of two cells."""
@@ -31,7 +31,7 @@ def epochs(
             latencies_ns=(round(time_ms * MS),) * 3,
             wall_ns=round(3 * time_ms * MS),
             cpu_ns=round(6 * time_ms * MS),
-            canary_ns=(round(canary_ms * MS), round(canary_ms * MS)),
+            canary_ns=canary_ms and (round(canary_ms * MS), round(canary_ms * MS)),
             others_cpus=others,
         )
         for cell, time_ms in enumerate((first_ms, second_ms))
@@ -100,6 +100,24 @@ def test_where_a_neighbour_never_rests_all_rounds_count_and_none_is_quiet() -> N
         rounds.add(epochs(number, 3.0, 2.0, canary_ms=0.6 + number, others=0.9))
     assert rounds.quiet() == rounds.every()
     assert rounds.quiet_share() == 0.0
+
+
+def test_where_the_canary_never_settles_all_rounds_count_and_none_is_quiet() -> None:
+    """As on a virtual machine whose host takes the CPUs away for milliseconds, at any time."""
+    rounds = Rounds()
+    for number in range(20):
+        rounds.add(epochs(number, 3.0, 2.0, canary_ms=0.15 * 2**number, others=0.9 * (number % 2)))
+    assert rounds.quiet() == rounds.every()
+    assert rounds.quiet_share() == 0.0
+
+
+def test_a_canary_that_sang_too_seldom_leaves_it_to_the_kernels_accounts() -> None:
+    rounds = Rounds()
+    for number in range(20):
+        sang = 0.6 + number if number < 2 else None
+        rounds.add(epochs(number, 3.0, 2.0, canary_ms=sang, others=0.9 if number % 2 else 0.0))
+    assert rounds.quiet() == {(0, number) for number in range(0, 20, 2)}
+    assert rounds.quiet_share() == 0.5
 
 
 def test_without_any_evidence_every_round_counts_and_the_share_is_unknown() -> None:

@@ -21,6 +21,7 @@ from xbench.telemetry.passage import Passage, Poll
 FEWEST_PERIODS = 20  # of the meter in a window
 SHORTEST_STEP_S = 0.001
 STEPS = 400  # at most, in a window: a tick is off by half of that, and readings slow no inference
+LOCATED_SHARE = 0.01  # of a window: between the readings before and after a tick that counts
 LEAST_SPAN = 0.6  # of the window, between the first tick and the last
 FEWEST_SAMPLES = 10
 RETRY = "Run it again; if it stays, this meter cannot be used here"
@@ -43,8 +44,8 @@ class Trace:
         start_s: When the window starts, on the passage's clock.
         length_s: How long it is meant to be.
         readings: All of them, oldest first.
-        ticks: Where a counter was seen to advance, and to what: those that are located to half a
-            hundredth of the window.
+        ticks: Where a counter was seen to advance, and to what: those that are located to a
+            hundredth of the window, which is half of that off at most.
         failure: Why the meter stopped being read.
     """
 
@@ -94,7 +95,8 @@ class Trace:
             return
         gap_s = at_s - last.at_s
         self.failure = self._impossible(value - last.value, gap_s)
-        seen = last.at_s >= self.start_s + self.meter.settle_s and gap_s <= self.length_s / 200
+        located = gap_s <= LOCATED_SHARE * self.length_s
+        seen = last.at_s >= self.start_s + self.meter.settle_s and located
         if seen and value != last.value:
             self.ticks.append(Reading((last.at_s + at_s) / 2, value))
 

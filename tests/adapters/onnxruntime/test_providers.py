@@ -199,3 +199,19 @@ def test_devices_are_those_of_the_package_and_the_driver(
     assert OnnxRuntimeAdapter().available().devices == ("cpu", "cuda:0", "cuda:1")
     assert OnnxRuntimeAdapter("tensorrt").available().devices == ("cuda:0", "cuda:1")
     assert OnnxRuntimeAdapter("reference").available().devices == ("cpu",)
+
+
+def test_a_provider_without_tensorrt_behind_it_is_not_available(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package has the provider's library wherever it has CUDA's; TensorRT is not in it."""
+    monkeypatch.setattr("xbench_adapters.tensorrt.gpu.count", lambda: (1, None))
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(cuda, "find_spec", lambda name: spec if name == "onnxruntime" else None)
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi/libonnxruntime_providers_tensorrt.so").touch()
+    for library, there in ((None, False), ("libnvinfer.so.10", True)):
+        monkeypatch.setattr(cuda, "find_library", lambda _, found=library: found)
+        found = OnnxRuntimeAdapter("tensorrt").available()
+        assert (found.version is not None) is there
+        assert ("TensorRT" in str(found.reason)) is not there

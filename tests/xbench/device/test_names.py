@@ -109,6 +109,15 @@ def test_limits_without_a_uuid_leave_the_callers_choice(monkeypatch: pytest.Monk
     assert environment(Limits(1, device="cuda:0"))["CUDA_VISIBLE_DEVICES"] == "7"
 
 
+def test_threads_beside_a_gpu_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a worker on the CPU wait as the runtime has it; what the user set is left."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert environment(Limits(1, device="cuda:0"))["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert "OMP_WAIT_POLICY" not in environment(Limits(1))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert environment(Limits(1, device="cuda:0"))["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 @pytest.mark.parametrize(
     ("visible", "usable"),
     [

@@ -13,9 +13,10 @@ import pytest
 from tests.xbench.telemetry.simulated import Model, SimulatedPassage, close
 from xbench.errors import UsageError
 from xbench.telemetry.energy import measure_energy
-from xbench.telemetry.meter import Absent, Kind, Meter, Scope, declared
+from xbench.telemetry.meter import Absent, Kind, Meter, MeterError, Scope, declared
 from xbench.telemetry.passage import RealPassage
-from xbench.telemetry.window import Trace
+from xbench.telemetry.tally import Tally
+from xbench.telemetry.window import Reading, Trace
 
 ABSENT = Absent("none", "cpu", Scope.PACKAGE, "there is none", "Buy one")
 
@@ -241,6 +242,28 @@ def test_where_most_trials_fail_there_is_no_figure() -> None:
         figure = measure_energy([source.meter(Kind.COUNTER)], run_for, passage=passage).figures[0]
 
         assert figure.label.startswith(label)
+
+
+def test_an_idle_window_that_is_lost_is_counted_and_the_others_tell() -> None:
+    """Only where next to none is left is idle power not known."""
+    for lost, known, note in ((1, True, "1 of 3 idle windows"), (2, False, "idle power is not")):
+        told = _idle(lost).figure(2.0)
+        assert (told.idle_w is not None) is known
+        assert any(one.startswith(note) for one in told.notes)
+
+
+def _idle(lost: int) -> Tally:
+    """Return three windows of inferences, and as many of idling, of which some told nothing."""
+    tally = Tally(Source().meter(Kind.COUNTER), 0.1, load_w=[90.0] * 3, trials_j=[1.0] * 3)
+    for number in range(3):
+        trace = Trace(tally.meter, 0.1, 0.0, 2.0)
+        if number < lost:
+            trace.failure = MeterError("too few ticks", "Again")
+        else:
+            trace.readings = [Reading(0.0, 0.0), Reading(2.0, 120.0)]
+            trace.ticks = list(trace.readings)
+        tally.add_idle(trace)
+    return tally
 
 
 class Impatient(RealPassage):

@@ -22,7 +22,14 @@ from xbench.model import bind, read_model
 from xbench.plan import Cell
 from xbench.samples import Launched
 from xbench.store import RunFolder
-from xbench.telemetry.device_memory import NOT_READ, NOTHING_USED, ON_CPU, LaunchMemory, of_row
+from xbench.telemetry.device_memory import (
+    NOT_READ,
+    NOTHING_USED,
+    ON_CPU,
+    LaunchMemory,
+    doubts,
+    of_row,
+)
 
 Driver = Callable[[int], SimulatedNvml]
 GB = 1 << 30
@@ -207,3 +214,16 @@ def test_a_headline_that_is_missing_is_none_with_its_reason(
     found = of_row(launches, device)
     assert found["device"] is None
     assert found["device_reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("used", "allocated", "told"),
+    [(3 * GB, 2 * GB, 0), (GB, 2 * GB, 1), (None, GB, 0), (GB, None, 0)],
+)
+def test_a_moment_that_the_allocator_alone_saw_is_told(
+    used: int | None, allocated: int | None, told: int
+) -> None:
+    """A peak that is read now and then is too low where the allocator itself had more."""
+    found = doubts({"device": used, "allocator": allocated})
+    assert len(found) == told
+    assert all("2.00 GiB" in one for one in found)
