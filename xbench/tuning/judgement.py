@@ -98,7 +98,10 @@ def judge(space: Space, goal: Goal, evidence: Evidence) -> Judgement:
 
 
 def surely_below(gap: Gap, *, by: float = 0.0) -> bool:
-    """Return whether a configuration is surely worse, by more than ``by`` (a logarithm)."""
+    """Return whether a configuration is surely worse, by more than ``by`` (a logarithm).
+
+    Below 0, whether it is surely no better by more than that.
+    """
     return gap.interval.high < -by
 
 
@@ -147,6 +150,8 @@ def _in_race(space: Space, one: Configuration, best: int | None, gap: Gap | None
     plainer = one.plainness < space.configurations[best].plainness
     if surely_below(gap, by=TIE if plainer else 0.0):
         return Standing(State.BEHIND, "surely worse than the best")
+    if not plainer and surely_below(gap, by=-TIE):  # of equals the plainer one is the answer
+        return Standing(State.BEHIND, "surely no better than the best by 2 %, and less plain")
     return Standing(State.RACING)
 
 
@@ -183,7 +188,8 @@ class _Waiting:
                 why = f"up to batch {end}, two in a row gained less than 2 %"
                 return Standing(State.SKIPPED, why)
         reach = self._reach[one.id]
-        if reach < 0:
+        plainer = one.plainness < self._space.configurations[self._best].plainness
+        if reach < (0.0 if plainer else TIE):  # of equals the plainer one is the answer
             ratio = exp(reach)
             why = f"it could reach {100 * ratio:.0f} % of the best, going by its like"
             return Standing(State.SKIPPED, why, ratio)
