@@ -97,7 +97,7 @@ def parse_ints(text: str) -> tuple[int, ...]:
     words = text.split(",")
     if not all(_is_count(word.strip()) for word in words):
         raise _not_a(text, "list of whole numbers above zero", "1 or 1,8")
-    numbers = tuple(int(word) for word in words)
+    numbers = tuple(int(word.strip()) for word in words)
     if len(set(numbers)) < len(numbers):
         raise UsageError(f"{_short(text)} names a number twice", "Write each once, such as 1,8")
     return numbers

@@ -31,7 +31,7 @@ def epochs(
             latencies_ns=(round(time_ms * MS),) * 3,
             wall_ns=round(3 * time_ms * MS),
             cpu_ns=round(6 * time_ms * MS),
-            canary_ns=canary_ms and (round(canary_ms * MS), round(canary_ms * MS)),
+            canary_ns=None if canary_ms is None else (round(canary_ms * MS),) * 2,
             others_cpus=others,
         )
         for cell, time_ms in enumerate((first_ms, second_ms))

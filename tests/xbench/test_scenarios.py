@@ -143,7 +143,7 @@ def test_streams_count_together_and_each_is_checked(model: Path, tmp_path: Path)
     asked: dict[str, Any] = {"scenario": "streams:2", "threads": 1}
     found = _compared(model, RUNTIMES, tmp_path / "run", **asked)
     for row in found.results:
-        p50_ns = row.latency_ns.p50.value  # type: ignore[union-attr]
+        p50_ns = row.latency_ns.percentiles["p50"].value  # type: ignore[union-attr]
         # A stall of the machine is in the mean and not in the p50; one stream would be half of it.
         assert row.throughput_per_s.value == pytest.approx(2e9 / p50_ns, rel=0.4)  # type: ignore[union-attr]
         assert row.threads["requested"] == 1

@@ -188,8 +188,7 @@ class _Waiting:
                 why = f"up to batch {end}, two in a row gained less than 2 %"
                 return Standing(State.SKIPPED, why)
         reach = self._reach[one.id]
-        plainer = one.plainness < self._space.configurations[self._best].plainness
-        if reach < (0.0 if plainer else TIE):  # of equals the plainer one is the answer
+        if reach < 0:
             ratio = exp(reach)
             why = f"it could reach {100 * ratio:.0f} % of the best, going by its like"
             return Standing(State.SKIPPED, why, ratio)
