@@ -88,7 +88,7 @@ def test_the_annuity_pays_back_exactly_what_was_spent(
     )
     payment = capital_per_year(own)
     present = sum(payment / (1 + rate) ** year for year in range(1, life + 1))
-    assert present + left * capex / (1 + rate) ** life == pytest.approx(capex, abs=1e-6)
+    assert present + left * capex / (1 + rate) ** life == pytest.approx(capex, rel=1e-9, abs=1e-6)
 
 
 @given(price, years, share)
