@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, monotonic_ns, process_time_ns
@@ -79,27 +79,28 @@ class Others:
     """
 
     def __init__(self) -> None:
-        self._seen: deque[Usage] = deque()
+        self._began: deque[Usage] = deque()  # the rounds, oldest first
+        self._workers: tuple[int, ...] = ()
 
-    def cpus(self, before: Usage, after: Usage, cpus: int) -> float | None:
-        """Return how many CPUs other programs kept busy, from ``before`` at the latest.
+    def cpus(
+        self, before: Usage, after: Usage, *, cpus: int, workers: tuple[int, ...]
+    ) -> float | None:
+        """Return how many CPUs other programs kept busy, on average; None where nothing tells.
 
         Args:
-            before: What was used when the round began, by the workers that are still there.
-            after: What was used when it ended, by the same.
+            before: What was used when the round began.
+            after: What was used when it ended.
             cpus: How many are accounted for.
+            workers: Whose time was ours in both; with others the account begins anew.
         """
-        if self._seen and before.own_ns < self._seen[-1].own_ns:  # a worker has gone
-            self._seen.clear()
-        self._seen.append(before)
+        if workers != self._workers:
+            self._began.clear()
+            self._workers = workers
+        self._began.append(before)
         least_ns = cpus * TICK_NS / BLUR_CPUS
-        while len(self._seen) > 1 and after.at_ns - self._seen[1].at_ns >= least_ns:
-            self._seen.popleft()
-        return self._seen[0].others_cpus(after)
-
-    def forget(self) -> None:
-        """Begin anew: with other workers."""
-        self._seen.clear()
+        while len(self._began) > 1 and after.at_ns - self._began[1].at_ns >= least_ns:
+            self._began.popleft()
+        return self._began[0].others_cpus(after)
 
 
 class Regime:
@@ -115,7 +116,6 @@ class Regime:
         self._canary: WorkerProcess | None = None
         self._cpus: tuple[int, ...] = ()
         self._others = Others()
-        self._ours: tuple[int, ...] = ()
 
     def start(self, limits: Limits, interrupts: Interrupts) -> None:
         """Start the canary on the CPUs and threads that the cells have.
@@ -149,17 +149,15 @@ class Regime:
         own_ns = mine + sum(worker.cpu_ns for worker in ours)
         return Usage(monotonic_ns(), busy_ns(self._cpus), own_ns)
 
-    def others_cpus(self, before: Usage, ours: Iterable[WorkerProcess]) -> float | None:
+    def others_cpus(self, before: Usage, ours: Sequence[WorkerProcess]) -> float | None:
         """Return how many CPUs others kept busy in a round that began with ``before``, or longer.
 
         None where the kernel does not tell.
         """
-        workers = list(ours)
-        pids = tuple(worker.pid for worker in workers)
-        if pids != self._ours:
-            self._others.forget()
-        self._ours = pids
-        return self._others.cpus(before, self.usage(workers), max(1, len(self._cpus)))
+        pids = tuple(worker.pid for worker in ours)
+        return self._others.cpus(
+            before, self.usage(ours), cpus=max(1, len(self._cpus)), workers=pids
+        )
 
     def end(self) -> None:
         """End the canary's process."""

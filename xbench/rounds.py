@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import log
 from statistics import median
 
@@ -14,8 +14,18 @@ from xbench.stats import FEWEST_QUIET, quiet_limit, quiet_rounds, ratio_interval
 Round = tuple[int, int]  # launch, number within it
 
 CALM_CPUS = 0.25  # that other programs may take in a quiet round; a calm machine shows up to 0.15
+FEWEST_ROUNDS = 3  # that a row's numbers come from
 FEWEST_CALM = 4
 LEAST_CALM_SHARE = 0.2
+
+
+def undisturbed(epochs: Sequence[Epoch], quiet: frozenset[Round]) -> tuple[Epoch, ...]:
+    """Return a cell's epochs that its numbers come from: those of quiet rounds.
+
+    Where fewer than three are, all of them.
+    """
+    found = tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet)
+    return found if len(found) >= FEWEST_ROUNDS else tuple(epochs)
 
 
 class Rounds:

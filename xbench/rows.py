@@ -16,20 +16,16 @@ from xbench.load.served import Served
 from xbench.load.sustained import Curve, curve
 from xbench.plan import Cell
 from xbench.result import CellResult, Interval
-from xbench.rounds import Round
+from xbench.rounds import Round, undisturbed
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency
 
-FEWEST_ROUNDS = 3  # of which a row's numbers may be alone
 SATURATED_FIX = "Ask for a lower rate, more streams or larger batches; --slo searches for the rate"
 
 
 @dataclass(frozen=True, slots=True)
 class OfCell:
-    """One cell's part of the samples.
-
-    ``quiet`` are the epochs of undisturbed rounds, or all where next to none was so.
-    """
+    """One cell's part of the samples; ``quiet`` are the epochs that its numbers come from."""
 
     launched: tuple[Launched, ...]
     epochs: tuple[Epoch, ...]
@@ -41,11 +37,10 @@ def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
     """Return the part of ``samples`` that belongs to ``cell``."""
     epochs = tuple(epoch for epoch in samples.epochs if epoch.cell == cell)
     failures = [failure for failure in samples.failures if failure.cell == cell]
-    undisturbed = tuple(epoch for epoch in epochs if (epoch.launch, epoch.round) in quiet)
     return OfCell(
         tuple(one for one in samples.launched if one.cell == cell),
         epochs,
-        undisturbed if len(undisturbed) >= FEWEST_ROUNDS else epochs,
+        undisturbed(epochs, quiet),
         failures[-1] if failures else None,
     )
 

@@ -10,12 +10,11 @@ from xbench.crew import Crew
 from xbench.members import Job
 from xbench.plan import Spec
 from xbench.result import Interval
-from xbench.rounds import Rounds
+from xbench.rounds import FEWEST_ROUNDS, Rounds
 from xbench.samples import Failure
 from xbench.stats import half_width
 
 FEWEST_LAUNCHES = 3  # below this, launch-to-launch variation cannot be told
-FEWEST_ROUNDS = 3
 SETTLED_ROUNDS = 24  # after these, a launch may end early if more rounds would add nothing
 WITHIN_SHARE = 0.4  # of the target: rounds this sure are not what holds a ratio's interval open
 WORTH_OF_START = 0.5  # of what a launch usually takes: with less time left there is no other

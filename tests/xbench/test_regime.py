@@ -61,7 +61,7 @@ def test_coarse_ticks_make_no_neighbour_however_many_cpus_work_together(cpus: in
         at += rest_ns
         before = usage()
         at, busy = at + work_ns, busy + work_ns
-        told.append(others.cpus(before, usage(), cpus))
+        told.append(others.cpus(before, usage(), cpus=cpus, workers=(1, 2)))
     settled = told[len(told) // 2 :]
     assert all(one is not None and one <= 0.15 for one in settled)
 
@@ -72,11 +72,14 @@ def test_a_neighbour_stays_seen_over_the_longer_stretch() -> None:
         start = number * 84_000_000
         end = start + 73_000_000
         before, after = (Usage(at, 17 * at, 16 * at) for at in (start, end))
-        told.append(others.cpus(before, after, 16))
+        told.append(others.cpus(before, after, cpus=16, workers=(1,)))
     assert told[-1] == pytest.approx(1.0, rel=0.01)
 
 
-def test_a_worker_that_has_gone_takes_its_account_with_it() -> None:
+def test_with_other_workers_the_account_begins_anew() -> None:
+    """A worker that has gone took its CPU time with it: there is no account across that."""
     others = Others()
-    assert others.cpus(Usage(0, 0, 500), Usage(100, 100, 600), 2) == 0.0
-    assert others.cpus(Usage(100, 100, 0), Usage(200, 200, 100), 2) == 0.0
+    first, second = Usage(0, 0, 500), Usage(100, 100, 600)
+    assert others.cpus(first, second, cpus=2, workers=(1, 2)) == 0.0
+    third, fourth = Usage(100, 100, 0), Usage(200, 200, 100)
+    assert others.cpus(third, fourth, cpus=2, workers=(1,)) == 0.0

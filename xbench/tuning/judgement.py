@@ -98,10 +98,7 @@ def judge(space: Space, goal: Goal, evidence: Evidence) -> Judgement:
 
 
 def surely_below(gap: Gap, *, by: float = 0.0) -> bool:
-    """Return whether a configuration is surely worse, by more than ``by`` (a logarithm).
-
-    Below 0, whether it is surely no better by more than that.
-    """
+    """Return whether a configuration is surely worse, by more than ``by`` (a logarithm)."""
     return gap.interval.high < -by
 
 
@@ -150,8 +147,6 @@ def _in_race(space: Space, one: Configuration, best: int | None, gap: Gap | None
     plainer = one.plainness < space.configurations[best].plainness
     if surely_below(gap, by=TIE if plainer else 0.0):
         return Standing(State.BEHIND, "surely worse than the best")
-    if not plainer and surely_below(gap, by=-TIE):  # of equals the plainer one is the answer
-        return Standing(State.BEHIND, "surely no better than the best by 2 %, and less plain")
     return Standing(State.RACING)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,7 @@ class CudaLane:
             "cudnn": str(backends.cudnn.version()),
             "cudnn_benchmark": str(backends.cudnn.benchmark),
             "transfers": "NumPy to pinned memory to the GPU, and back to pinned memory",
+            "host_threads_wait": os.environ.get("OMP_WAIT_POLICY", "as OpenMP has it").lower(),
         }
 
 

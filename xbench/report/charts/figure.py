@@ -10,7 +10,7 @@ from typing import Any
 from xbench.report.text import shorten
 from xbench.report.view import apart, by_group
 from xbench.result import CellResult, Run
-from xbench.rounds import Round, Rounds
+from xbench.rounds import Round, Rounds, undisturbed
 from xbench.samples import Epoch, Samples
 
 LONGEST_NAME = 40  # of a label in a chart; the table has it whole
@@ -155,8 +155,7 @@ class Material:
 
     def quiet_turns(self, cell: CellResult) -> tuple[Epoch, ...]:
         """Return the turns that a row's numbers come from."""
-        own = self.epochs.get(cell.id, ())
-        return tuple(one for one in own if (one.launch, one.round) in self.quiet) or own
+        return undisturbed(self.epochs.get(cell.id, ()), self.quiet)
 
     @property
     def why_no_turns(self) -> str:
