@@ -25,6 +25,13 @@ class Basis(StrEnum):
     ALL = "all"  # nobody knows which of them changed
 
 
+USUAL = 2.0  # standard deviations of the machine's movement: further is another state of it
+UNEVEN = 0.3
+"""Standard deviation of a row's part in what lies beyond, as a share of that. On a virtual machine
+whose host changed its state, ONNX Runtime became slower by 33 % while OpenVINO and LiteRT became
+slower by 21 % and 19 % (`scripts/diff-experiment`; docs/diff.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Common:
     """What rows moved together.
@@ -32,6 +39,7 @@ class Common:
     Attributes:
         value: Logarithm of their times in the second run over those in the first.
         sd: Of one row's own movement between two runs.
+        uneven: Standard deviation of a row's own part in what all moved further than is usual.
         rows: The places of those that it was taken from.
         families: The movement of each of their adapters.
         basis: Why of these.
@@ -39,6 +47,7 @@ class Common:
 
     value: float
     sd: float
+    uneven: float
     rows: frozenset[int]
     families: Mapping[str, float]
     basis: Basis
@@ -61,7 +70,7 @@ class Common:
         value = self.value
         if self.basis is Basis.ALL and len(self.families) == 2:
             value = others[0]
-        return value, self.sd**2 * variance_of_median(len(others))
+        return value, self.sd**2 * variance_of_median(len(others)) + self.uneven**2
 
 
 def variance_of_median(n: int) -> float:
@@ -96,7 +105,8 @@ def common_of(
     if named:
         families = _families(pairs, values, named)
         middle = median(families.values())
-        return Common(middle, sd, frozenset(named), families, Basis.NAMED)
+        uneven = _uneven(middle, machine_sd)
+        return Common(middle, sd, uneven, frozenset(named), families, Basis.NAMED)
     same = [place for place in every if not pairs[place].changed]
     basis = Basis.SAME_SOFTWARE if 0 < len(same) < len(pairs) else Basis.ALL
     taken = same if basis is Basis.SAME_SOFTWARE else list(every)
@@ -104,7 +114,12 @@ def common_of(
     if basis is Basis.ALL and len(families) < 2:
         return None
     value = common_movement(list(families.values()), sd, machine_sd)
-    return Common(value, sd, frozenset(taken), families, basis)
+    return Common(value, sd, _uneven(value, machine_sd), frozenset(taken), families, basis)
+
+
+def _uneven(value: float, machine_sd: float) -> float:
+    """Return how far rows part where all moved by ``value``, beyond what earlier runs tell of."""
+    return UNEVEN * max(0.0, abs(value) - USUAL * machine_sd)
 
 
 def _families(

@@ -84,12 +84,25 @@ def test_variants_are_of_one_adapter(backend: str, family: str) -> None:
 
 def test_those_of_the_same_version_are_the_reference() -> None:
     """Of two that moved apart, the one with other software did."""
-    first, second = document([1e6, 2e6], "a"), document([1.3e6, 2.6e6 * 1.2], "b")
+    first, second = document([1e6, 2e6], "a"), document([1.05e6, 2.1e6 * 1.2], "b")
     second["results"][1]["backend_version"] = "2.0"
     found = diff(side(first), side(second), Terms(fail_slower=True))
     assert [row.reference for row in found.rows] == [True, False]
     assert [alarm.row for alarm in found.alarms] == ["backend1"]
     assert found.rows[1].slower == pytest.approx(log1p(0.2))
+
+
+def test_a_machine_in_another_state_moves_rows_unevenly_and_raises_no_alarm() -> None:
+    """As seen: its host was slower by a third for one runtime, and by a fifth for two others.
+
+    A change beyond what such states do to rows is still found.
+    """
+    usual = [4.49e6, 4.20e6, 4.12e6]
+    earlier = [[one * (1 + number % 5 / 1000) for one in usual] for number in range(12)]
+    other = [4.49e6 * 1.33, 4.20e6 * 1.21, 4.12e6 * 1.19]
+    assert between(usual, other, *earlier).exit_status == 0
+    other[1] *= 1.6
+    assert [alarm.row for alarm in between(usual, other, *earlier).alarms] == ["backend1"]
 
 
 def test_where_all_versions_are_new_all_are_asked() -> None:
