@@ -81,20 +81,24 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def hold(folder: Path) -> int | None:
+def hold(folder: Path, *, wait: bool = False) -> int | None:
     """Return a descriptor that keeps ``folder`` for this writer until it is closed.
 
     None where the file system knows no locks: nobody can be kept out there.
 
+    Args:
+        folder: What is to be written in.
+        wait: Wait for another writer: only for one that soon has done.
+
     Raises:
-        BlockingIOError: If another writer has it.
+        BlockingIOError: If another writer has it, and this one does not wait.
     """
     try:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(descriptor)
         raise

@@ -55,8 +55,8 @@ def bundle(sources: Sequence[Path], target: Path) -> Bundled:
     Raises:
         UsageError: If there is no run, one is being written, or the file cannot be.
     """
-    folders = list(dict.fromkeys(one.resolve() for one in _folders(sources)))
     findings: list[Finding] = []
+    folders = list(dict.fromkeys(one.resolve() for one in _folders(sources, findings)))
     for folder in folders:
         if is_held(folder):
             raise UsageError(f"{folder} is being written", "Wait until its run has ended")
@@ -73,7 +73,7 @@ def bundle(sources: Sequence[Path], target: Path) -> Bundled:
     return Bundled(target, tuple(run for _, run in chosen), tuple(findings))
 
 
-def _folders(sources: Iterable[Path]) -> Iterator[Path]:
+def _folders(sources: Iterable[Path], findings: list[Finding]) -> Iterator[Path]:
     """Yield the run folders that are named, and those in folders that are named.
 
     Raises:
@@ -83,7 +83,8 @@ def _folders(sources: Iterable[Path]) -> Iterator[Path]:
         if any((source / name).is_file() for name in (RESULT, REQUEST)):
             yield source
             continue
-        inside = [source / name for name, _ in run_folders(source)] if source.is_dir() else []
+        found = run_folders(source, findings) if source.is_dir() else ()
+        inside = [source / name for name, _ in found]
         if not inside:
             raise UsageError(f"{source} is no run folder, and holds none", NO_RUN)
         yield from inside

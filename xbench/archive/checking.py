@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xbench import seal
-from xbench.archive.findings import Finding, Kind
+from xbench.archive.findings import Finding, Kind, unreadable
 from xbench.archive.quarantine import reasons, set_aside
 from xbench.archive.reading import DamagedFileError, document_of
 from xbench.errors import UsageError
@@ -103,14 +103,14 @@ def _whole(folder: Path, name: str, findings: list[Finding]) -> Mapping[str, Any
         return None
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
-        findings.append(_finding(Kind.UNREADABLE, folder, name, what, "See who may read it"))
+        findings.append(unreadable(folder, what, "See who may read it", file=name))
     except DamagedFileError as error:
         what = error.reason.removeprefix(f"{file} ")
         fix = AGAIN.format(folder=folder) if name == RESULT else BUNDLE
         findings.append(_finding(Kind.DAMAGED, folder, name, what, fix, aside=True))
     except UsageError as error:
         what = error.reason.removeprefix(f"{file} ")
-        findings.append(_finding(Kind.UNREADABLE, folder, name, what, error.fix))
+        findings.append(unreadable(folder, what, error.fix, file=name))
     return None
 
 
@@ -139,7 +139,7 @@ def _samples(folder: Path, kept: Mapping[str, Any] | None) -> tuple[int, list[Fi
         return 0, [_finding(Kind.LOST, folder, SAMPLES, what, BUNDLE)] if kept else []
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
-        return 0, [_finding(Kind.UNREADABLE, folder, SAMPLES, what, "See who may read it")]
+        return 0, [unreadable(folder, what, "See who may read it", file=SAMPLES)]
     lines = seal.read_lines(data)
     readable = len(lines.told)
     if lines.lost:
@@ -177,11 +177,23 @@ def _others(folder: Path, kept: Mapping[str, Any], deep: bool) -> Iterator[Findi
         if name in (SAMPLES, REQUEST) or Path(name).name != name:
             continue
         file = folder / name
-        if not file.is_file():
+        try:
+            there = file.is_file()
+            same = there and _is_as_kept(file, told, deep)
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+            yield unreadable(folder, what, "See who may read it", file=name)
+            continue
+        if not there:
             yield _finding(Kind.LOST, folder, name, "is not there, though the run had it", BUNDLE)
-        elif file.stat().st_size != told["bytes"] or (deep and file_sha256(file) != told["sha256"]):
+        elif not same:
             what = "is damaged: it is not what the run was measured with"
             yield _finding(Kind.DAMAGED, folder, name, what, BUNDLE, aside=True)
+
+
+def _is_as_kept(file: Path, told: Mapping[str, Any], deep: bool) -> bool:
+    same_size = file.stat().st_size == told["bytes"]
+    return same_size and (not deep or file_sha256(file) == told["sha256"])
 
 
 def _cut_off(folder: Path) -> Iterator[Finding]:

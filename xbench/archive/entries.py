@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ class RunEntry:
             is read from its name, or from its files. Empty where nothing tells.
         host_id: What tells machines apart, without naming them; None where none was read.
         host: The machine's CPU, as its maker names it.
+        shapes: Asked for of inputs, as JSON; empty where they were left as the model has them.
         state: Of `RUN_STATES`. A ``damaged`` run has no rows: its result cannot be trusted.
         cells: How many rows it has; ``ok`` of them are ok.
         lines: Of samples, that can be read.
@@ -41,6 +43,7 @@ class RunEntry:
     host: str | None
     model: str | None
     model_sha256: str | None
+    shapes: str
     state: str
     cells: int
     ok: int
@@ -52,7 +55,7 @@ class CellEntry:
     """One row of one run.
 
     Attributes:
-        folder: Its run's; began, host_id and host are as in `RunEntry`.
+        folder: Its run's; began, host_id, host and shapes are as in `RunEntry`.
         cell: Its id within the run.
         label: Its name in the run's comparisons.
         threads: Asked for, of one inference.
@@ -70,6 +73,7 @@ class CellEntry:
     host: str | None
     model: str | None
     model_sha256: str | None
+    shapes: str
     cell: int
     label: str
     backend: str
@@ -137,6 +141,7 @@ RUN_COLUMNS: Mapping[str, str] = {
     "host": "TEXT",
     "model": "TEXT",
     "model_sha256": "TEXT",
+    "shapes": "TEXT",
     "state": "TEXT",
     "cells": "INTEGER",
     "ok": "INTEGER",
@@ -154,6 +159,7 @@ def run_values(document: Mapping[str, Any], folder: Path, state: str, lines: int
         "host": _text(_device(host, "cpu").get("model")),
         "model": _text(model.get("name")),
         "model_sha256": _text(model.get("sha256")),
+        "shapes": _shapes(document),
         "state": state,
         "cells": len(rows),
         "ok": sum(row.get("status") == "ok" for row in rows),
@@ -165,7 +171,7 @@ def cell_values(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield `CELL_COLUMNS` of each row.
 
     Raises:
-        KeyError, TypeError, AttributeError: If a row has not the form of one.
+        KeyError, TypeError, ValueError, AttributeError: If a row has not the form of one.
     """
     host, profile = document["host"], document["spec"].get("profile")
     for row in document["results"]:
@@ -179,8 +185,8 @@ def cell_values(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "backend_version": _text(row.get("backend_version")),
             "device": str(row["device"]),
             "device_model": _text(_device(host, str(row["device"])).get("model")),
-            "batch": row["batch"],
-            "threads": row["threads"].get("requested"),
+            "batch": _whole(row["batch"]),
+            "threads": _whole(row["threads"].get("requested")),
             "precision": _text(row["precision"].get("requested")),
             "scenario": str(row["scenario"]),
             "boundary": str(row["boundary"]),
@@ -192,9 +198,15 @@ def cell_values(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "throughput_per_s": per_s,
             "throughput_low_per_s": per_s_low,
             "throughput_high_per_s": per_s_high,
-            "rank": row.get("rank"),
+            "rank": _whole(row.get("rank")),
             "launches": int(row.get("launches") or 0),
         }
+
+
+def _shapes(document: Mapping[str, Any]) -> str:
+    """Return the shapes that a run asked for, as JSON; empty where it left them as they are."""
+    shapes = (document.get("spec") or {}).get("shapes")
+    return json.dumps(shapes, sort_keys=True) if shapes else ""
 
 
 def _began(document: Mapping[str, Any], folder: Path) -> str:
@@ -219,7 +231,18 @@ def _device(host: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _ends(told: Mapping[str, Any] | None) -> tuple[float | None, float | None, float | None]:
-    return (told["value"], told["low"], told["high"]) if told else (None, None, None)
+    if not told:
+        return None, None, None
+    value, low, high = (told[end] for end in ("value", "low", "high"))
+    return _number(value), _number(low), _number(high)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _text(value: object) -> str | None:

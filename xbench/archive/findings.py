@@ -40,3 +40,8 @@ class Finding:
     def __str__(self) -> str:
         where = self.folder / self.file if self.file else self.folder
         return f"{where}: {self.what}. {self.fix}." if self.fix else f"{where}: {self.what}."
+
+
+def unreadable(folder: Path, what: str, fix: str, *, file: str = "") -> Finding:
+    """Return the finding of something that cannot be read, or not be made sense of."""
+    return Finding(kind=Kind.UNREADABLE, folder=folder, file=file, what=what, fix=fix)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ class History:
 
     Attributes:
         cells: Newest first, at most as many as were asked for, of ``matching``.
-        runs: Those of the cells, and those without rows that were asked for.
+        runs: Those of the cells, and those without rows that were asked for: no older than the
+            cells that a limit leaves, and of themselves at most as many.
         findings: What is wrong with the store, whatever was asked for.
         read: How many folders had changed, and were read.
     """
@@ -45,19 +46,30 @@ class History:
 
 def look(index: Index, query: Query) -> History:
     """Return what the index holds of what is asked for."""
-    cells = index.cells(query)
-    shown = {cell.folder for cell in cells}
-    runs = index.runs(query)
-    whole = not query.limit or len(cells) < query.limit
+    cells, matching = index.cells(query), index.count(query)
+    runs = index.runs(replace(query, limit=0))  # the limit is of cells, and many runs have none
     return History(
         root=index.root,
         query=query,
         cells=tuple(cells),
-        runs=tuple(one for one in runs if one.folder in shown or (whole and not one.cells)),
-        matching=index.count(query),
+        runs=_shown(runs, cells, query.limit, whole=len(cells) == matching),
+        matching=matching,
         findings=index.findings,
         read=index.read,
     )
+
+
+def _shown(
+    runs: Sequence[RunEntry], cells: Sequence[CellEntry], limit: int, *, whole: bool
+) -> tuple[RunEntry, ...]:
+    """Return the runs of the cells, and among them those without rows, newest first."""
+    of_cells = {cell.folder for cell in cells}
+    if not whole:
+        oldest = max(place for place, one in enumerate(runs) if one.folder in of_cells)
+        runs = runs[: oldest + 1]
+    without = [one.folder for one in runs if not one.cells]
+    kept = of_cells.union(without[: limit or None])
+    return tuple(one for one in runs if one.folder in kept)
 
 
 def to_json(found: History) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from xbench.archive.entries import (
     cell_values,
     run_values,
 )
-from xbench.archive.findings import Finding, Kind
+from xbench.archive.findings import Finding, Kind, unreadable
 from xbench.archive.folders import run_folders
 from xbench.archive.query import Query, conditions
 from xbench.errors import UsageError
@@ -40,9 +40,13 @@ from xbench.store import REQUEST, RESULT
 
 STORE = Path("xbench-runs")
 NAME = ".index.sqlite"
-FORMAT = 1  # of the tables; an index of another one is made anew
+FORMAT = 2  # of the tables; an index of another one is made anew
 EVERYTHING = Query()
-_OF_RUN = ("run_id", "began", "host_id", "host", "model", "model_sha256")
+_OF_RUN = ("run_id", "began", "host_id", "host", "model", "model_sha256", "shapes")
+_OTHER_FORM = (
+    *(KeyError, TypeError, ValueError, AttributeError),  # of a row
+    *(OverflowError, sqlite3.Error),  # of a value
+)
 
 _RUN = ", ".join(f"r.{name}" for name in RUN_COLUMNS)
 _CELL = ", ".join((*(f"r.{name}" for name in _OF_RUN), *(f"c.{name}" for name in CELL_COLUMNS)))
@@ -78,6 +82,7 @@ class Index:
         self._keeps = not read_only
         self._connection = connection
         self._own: list[Finding] = []
+        self._not_read: list[Finding] = []
         self._documents = Documents()
         self._close = weakref.finalize(self, connection.close)
 
@@ -117,8 +122,9 @@ class Index:
         """Read the folders that have changed since, and leave out those that have gone."""
         rows = self._connection.execute("SELECT folder, fingerprint FROM runs")
         known: dict[str, str] = dict(rows)
+        self._not_read = []
         try:
-            present = dict(run_folders(self.root))
+            present = dict(run_folders(self.root, self._not_read))
         except OSError as error:
             fix = "See who may read it, or name another with --store"
             raise UsageError(f"cannot read {self.root}: {error.strerror}", fix) from error
@@ -172,7 +178,7 @@ class Index:
         """Return rows, newest run first; only ``values`` come from outside."""
         newest = "ORDER BY r.began DESC, r.folder DESC"
         text = " ".join(("SELECT", columns, "FROM", source, clause, newest, rest))
-        return self._connection.execute(text, values)
+        return self._connection.execute(text, [_storable(value) for value in values])
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -185,24 +191,38 @@ class Index:
             for folder, text in rows
             for told in json.loads(text)
         ]
-        return (*self._own, *own)
+        return (*self._own, *self._not_read, *own)
 
     def _add(self, name: str, prints: str, deep: bool) -> None:
         """Read a folder, whose fingerprint is from before: one that changes meanwhile differs."""
         checked = self._check(self.root / name, deep=deep)
-        findings = list(checked.findings)
         try:
-            run, cells = _values(checked)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._put(name, prints, checked.findings, *_values(checked))
+        except _OTHER_FORM as error:
             what = f"has rows of another form ({type(error).__name__} {error})"
             fix = "Move it out of the store"
-            findings.append(_unreadable(checked.folder, RESULT, what, fix))
-            run, cells = run_values({}, checked.folder, DAMAGED, checked.lines), []
+            other = unreadable(checked.folder, what, fix, file=RESULT)
+            run = run_values({}, checked.folder, DAMAGED, checked.lines)
+            self._put(name, prints, (*checked.findings, other), run, [])
+
+    def _put(
+        self,
+        name: str,
+        prints: str,
+        findings: Sequence[Finding],
+        run: Mapping[str, Any],
+        cells: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Put what a folder holds in the place of what was known of it.
+
+        Raises:
+            sqlite3.Error, OverflowError: If a value has another type than its column.
+        """
         self._forget(name)
         told = [asdict(one) | {"kind": one.kind.value, "folder": ""} for one in findings]
-        own = {"folder": name, "fingerprint": prints}
-        _insert(self._connection, "runs", [own | {"findings": json.dumps(told)} | run])
-        _insert(self._connection, "cells", [{"folder": name} | cell for cell in cells])
+        own = {"folder": name, "fingerprint": prints, "findings": json.dumps(told)}
+        _insert(self._connection, "runs", [{**own, **run}])
+        _insert(self._connection, "cells", [{"folder": name, **cell} for cell in cells])
 
     def _forget(self, name: str) -> None:
         self._connection.execute("DELETE FROM cells WHERE folder = ?", [name])
@@ -224,10 +244,11 @@ class Index:
         return RunEntry(folder=folder, **told)
 
     def _cell(self, row: Sequence[Any]) -> CellEntry:
-        told = dict(zip(CELL_COLUMNS, row[7:], strict=True))
+        of_cell = 1 + len(_OF_RUN)  # behind the folder and what is its run's
+        told = dict(zip(CELL_COLUMNS, row[of_cell:], strict=True))
         p50 = _interval(*(told.pop(f"p50{end}_ns") for end in ("", "_low", "_high")))
         ends = (told.pop(f"throughput{end}_per_s") for end in ("", "_low", "_high"))
-        run = dict(zip(_OF_RUN, row[1:7], strict=True))
+        run = dict(zip(_OF_RUN, row[1:of_cell], strict=True))
         return CellEntry(
             folder=self.root / row[0],
             p50_ns=p50,
@@ -275,8 +296,13 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[s
         marks = ", ".join(f":{name}" for name in names)
         connection.executemany(
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 # names are ours
-            rows,
+            [{name: _storable(value) for name, value in row.items()} for row in rows],
         )
+
+
+def _storable(value: object) -> object:
+    """Return a value as SQLite takes it: text with ``?`` for what is no character of UTF-8."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _limit(query: Query) -> str:
@@ -289,7 +315,3 @@ def _interval(value: float | None, low: float | None, high: float | None) -> Int
 
 def _own(root: Path, what: str, fix: str) -> Finding:
     return Finding(kind=Kind.INDEX, folder=root, file=NAME, what=what, fix=fix)
-
-
-def _unreadable(folder: Path, file: str, what: str, fix: str) -> Finding:
-    return Finding(kind=Kind.UNREADABLE, folder=folder, file=file, what=what, fix=fix)

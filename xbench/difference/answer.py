@@ -172,7 +172,7 @@ def _alarms(
             yield Alarm(names[row.pair.second.key], "undetermined")
     for one in found.refused:
         if one.broken and terms.fails:
-            yield Alarm(names[one.pair.second.key], f"no longer runs: {one.reason}")
+            yield Alarm(names[one.pair.second.key], f"it failed {one.reason}")
     for alone in found.only_first:
         if terms.fail_missing:
             yield Alarm(names[alone.row.key], "missing in the second run")

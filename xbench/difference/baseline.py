@@ -6,13 +6,16 @@ They stand in a file beside the run folders, written by rename and sealed with i
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xbench import seal
 from xbench.difference.sides import Side
 from xbench.errors import UsageError
-from xbench.keeping import write_atomically
+from xbench.keeping import hold, write_atomically
 
 WORD = "baseline"
 FILE = "baselines.json"
@@ -81,8 +84,9 @@ def set_baseline(store: Path, side: Side, now: str) -> Baseline:
         host_id=side.host,
         set_at=now,
     )
-    others = [one for one in read_baselines(store) if _of(one) != _of(made)]
-    _write(store, [*others, made])
+    with _alone(store):
+        others = [one for one in read_baselines(store) if _of(one) != _of(made)]
+        _write(store, [*others, made])
     return made
 
 
@@ -92,13 +96,14 @@ def clear_baselines(store: Path, run: str | None) -> tuple[Baseline, ...]:
     Raises:
         UsageError: If there is none, or it cannot be written.
     """
-    known = read_baselines(store)
-    gone = tuple(one for one in known if run in (None, one.run))
-    if not gone:
-        what = f"{run[:80]!r} is no baseline" if run else "there is no baseline"
-        names = ", ".join(one.run for one in known)
-        raise UsageError(what, f"There is {names}" if names else SET)
-    _write(store, [one for one in known if one not in gone])
+    with _alone(store):
+        known = read_baselines(store)
+        gone = tuple(one for one in known if run in (None, one.run))
+        if not gone:
+            what = f"{run[:80]!r} is no baseline" if run else "there is no baseline"
+            names = ", ".join(one.run for one in known)
+            raise UsageError(what, f"There is {names}" if names else SET)
+        _write(store, [one for one in known if one not in gone])
     return gone
 
 
@@ -131,6 +136,17 @@ def _of(one: Baseline) -> tuple[str, str | None]:
 def _place(place: Path, store: Path) -> str:
     whole, root = place.resolve(), store.resolve()
     return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Keep others from changing the baselines meanwhile: what they wrote would be lost."""
+    held = hold(store, wait=True)
+    try:
+        yield
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 def _write(store: Path, baselines: list[Baseline]) -> None:

@@ -66,10 +66,10 @@ class Common:
 
         Of two adapters of which nobody knows which changed, each is held against the other.
         """
+        if self.basis is not Basis.ALL:
+            return self.value, self.variance + self.uneven**2
         others = [value for name, value in self.families.items() if name != family]
-        value = self.value
-        if self.basis is Basis.ALL and len(self.families) == 2:
-            value = others[0]
+        value = others[0] if len(others) == 1 else self.value
         return value, self.sd**2 * variance_of_median(len(others)) + self.uneven**2
 
 

@@ -20,6 +20,7 @@ DOUBTS = {  # of a row, which may be why it is slower
     *("throttled", "drift", "unstable", "not_steady", "few_rounds", "few_samples", "fallback"),
     *("threads_over_cap", "threads_idle", "affinity_not_held", "cap_not_held"),
 }
+CIRCUMSTANCES = {"converted"}  # an option that tells how a run came about, and not what ran
 OF_THE_KEY = {name: name for name in Key._fields if name not in {"backend", "device"}}
 """What `--allow` may take out of a row's key: rows are then paired without it."""
 
@@ -35,7 +36,8 @@ class Differing:
         first: Its value in the first run, as text.
         second: In the second.
         allow: What `--allow` calls it; None for one that only labels.
-        software: Whether it says that a row's own software changed.
+        software: Whether it says that a row's own software changed; what one side does not tell
+            says nothing.
     """
 
     name: str
@@ -132,8 +134,13 @@ def of_runs(first: Side, second: Side) -> tuple[Differing, ...]:
 
 def of_rows(first: Row, second: Row) -> tuple[Differing, ...]:
     """Return the fields in which two rows of one cell differ."""
-    options = (first.told.get("options") or {}, second.told.get("options") or {})
+    options = (_options(first), _options(second))
     return (*_differing(ROW_FIELDS, first.told, second.told), *_maps(*options, software=True))
+
+
+def _options(row: Row) -> Mapping[str, Any]:
+    told = row.told.get("options") or {}
+    return {name: value for name, value in told.items() if name not in CIRCUMSTANCES}
 
 
 def of_keys(first: Key, second: Key) -> tuple[Differing, ...]:
@@ -170,7 +177,8 @@ def _differing(
     for field in fields:
         a, b = shown(field.read(first)), shown(field.read(second))
         if a != b:
-            yield Differing(f"{of}{field.name}", a, b, field.allow, field.software)
+            known = UNKNOWN not in (a, b)
+            yield Differing(f"{of}{field.name}", a, b, field.allow, field.software and known)
 
 
 def _devices(first: Side, second: Side) -> Iterator[Differing]:
@@ -195,7 +203,7 @@ def _maps(
     for name in sorted({*first, *second}):
         a, b = (str(one[name]) if name in one else "none" for one in (first, second))
         if a != b:
-            yield Differing(name, a, b, software=software)
+            yield Differing(name, a, b, software=software and name in first and name in second)
 
 
 def _told(side: Side, name: str) -> Mapping[str, Any]:

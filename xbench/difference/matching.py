@@ -32,7 +32,7 @@ class Refused:
     Attributes:
         reason: Why not.
         forbidding: The fields for which it is not, where it is fields.
-        broken: Whether it ran in the first run and did not in the second.
+        broken: Whether it did in the first run what was asked of it, and failed in the second.
     """
 
     pair: Pair
@@ -111,7 +111,7 @@ def _pair(first: Row, second: Row) -> Pair:
 def _why_not(pair: Pair, allowed: frozenset[str]) -> Refused | None:
     sides = (("first", pair.first), ("second", pair.second))
     if reasons := [f"in the {which} run: {row.problem}" for which, row in sides if row.problem]:
-        broken = pair.first.problem is None and pair.second.told["status"] != "ok"
+        broken = pair.first.problem is None and pair.second.failed
         return Refused(pair, "; ".join(reasons), broken=broken)
     if found := refusing(pair.differing, allowed):
         words = ",".join(dict.fromkeys(one.allow for one in found if one.allow))

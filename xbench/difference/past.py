@@ -16,7 +16,8 @@ from xbench.difference.common import variance_of_median
 from xbench.difference.scatter import Scatter, scatter_of
 from xbench.difference.sides import Key
 
-Level = tuple[Key, str | None, str | None]  # a cell, the version of its framework, and its host
+Level = tuple[Key, str | None, str | None, str]
+"""A cell, the version of its framework, its host, and its work."""
 
 MOST_RUNS = 50  # of a cell: the newest; what was a year ago is another machine
 
@@ -31,6 +32,7 @@ class Past:
         version: Of the framework: runs of another one have a level of their own.
         host: What tells its machine from others.
         log_time: The logarithm of its time in nanoseconds.
+        work: What was run: the hash of the model, and the shapes that were asked for.
     """
 
     run: str
@@ -39,6 +41,7 @@ class Past:
     version: str | None
     host: str | None
     log_time: float
+    work: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def history_of(past: Iterable[Past]) -> History:
     """Return the scatter of each cell of which there are two runs or more at one version."""
     by_level: dict[Level, list[Past]] = defaultdict(list)
     for one in past:
-        by_level[one.key, one.version, one.host].append(one)
+        by_level[one.key, one.version, one.host, one.work].append(one)
     kept = {level: _newest(ones) for level, ones in by_level.items() if len(ones) > 1}
     raw: dict[Key, list[list[float]]] = defaultdict(list)
     for (key, *_), ones in kept.items():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from xbench.difference.scatter import student
 from xbench.errors import UsageError
+from xbench.load.scenario import Kind, parse_scenario
 from xbench.result import Interval
 
 Z_OF_A_BOUND = 2.3263  # each bound of a percentile holds with 99 %: a normal quantile
@@ -49,6 +50,8 @@ class Row:
             inference at that rate. None where it may not be compared.
         sd: How far its own launches say that this may be off, as a logarithm.
         problem: Why it may not be compared, or None.
+        failed: Whether it did not do what was asked of it: it did not run, its caps broke, or it
+            could not keep up. A row of too few inferences has a problem and did not fail.
         told: The row as the document has it.
     """
 
@@ -60,6 +63,7 @@ class Row:
     figure: str
     sd: float
     problem: str | None
+    failed: bool
     told: Mapping[str, Any]
 
     @property
@@ -148,6 +152,7 @@ def _row(told: Mapping[str, Any], spec: Mapping[str, Any]) -> Row:
         figure=figure,
         sd=_own_sd(told, time_ns) if time_ns else 0.0,
         problem=_problem(told, time_ns),
+        failed=_failed(told),
         told=told,
     )
 
@@ -160,8 +165,8 @@ def figure_of(
     A single stream waits for p50. An ``offline`` row, and a ``server`` whose largest rate was
     searched for, have a rate to compare: a time is one over it.
     """
-    kind, colon, _ = scenario.partition(":")
-    if kind == "offline" or (kind == "server" and not colon):
+    load = parse_scenario(scenario)
+    if load.kind is Kind.OFFLINE or load.searches:
         if per_s is None or per_s.low <= 0:
             return "throughput", None
         return "throughput", Interval(1e9 / per_s.value, 1e9 / per_s.high, 1e9 / per_s.low)
@@ -175,12 +180,21 @@ def _problem(told: Mapping[str, Any], time_ns: Interval | None) -> str | None:
         return f"{status}: {reason}" if reason else status
     if (told.get("caps") or {}).get("broken"):
         return str(reason or "its caps did not hold")
+    if time_ns is None and reason:
+        return str(reason)
     if time_ns is None:
         latency = told.get("latency_ns") or {}
         needed = (latency.get("needed") or {}).get("p50")
         more = f": {latency.get('n')} inferences, and p50 needs {needed}" if needed else ""
         return f"nothing of it is bounded{more}"
     return None
+
+
+def _failed(told: Mapping[str, Any]) -> bool:
+    load = told.get("load") or {}
+    nothing_holds = (load.get("search") or {}).get("stopped") == "none holds"
+    broken = (told.get("caps") or {}).get("broken") or load.get("saturated") or nothing_holds
+    return told["status"] != "ok" or bool(broken)
 
 
 def _own_sd(told: Mapping[str, Any], time_ns: Interval) -> float:

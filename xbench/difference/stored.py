@@ -33,6 +33,7 @@ def place_of(name: str, index: Index | None) -> Path:
     if Path(name).exists():
         return Path(name)
     found = index.runs(Query(run=name)) if index else []
+    found = [one for one in found if one.folder.name == name] or found  # a copy keeps the id
     if len(found) == 1:
         return found[0].folder
     if found:
@@ -64,8 +65,10 @@ def past_of(index: Index | None, first: Side, second: Side) -> Iterator[Past]:
 
 def _past(entry: CellEntry) -> Past | None:
     """Return a cell of an earlier run; None where it was not ranked, or nothing is bounded."""
+    if entry.status != "ok" or entry.rank is None:
+        return None
     _, time_ns = figure_of(entry.scenario, entry.p50_ns, entry.throughput_per_s)
-    if entry.status != "ok" or entry.rank is None or time_ns is None:
+    if time_ns is None:
         return None
     key = Key(
         backend=entry.backend,
@@ -78,7 +81,7 @@ def _past(entry: CellEntry) -> Past | None:
         profile=entry.profile,
     )
     level = (entry.run_id, entry.began, key, entry.backend_version, entry.host_id)
-    return Past(*level, log(time_ns.value))
+    return Past(*level, log(time_ns.value), f"{entry.model_sha256} {entry.shapes}")
 
 
 def _what_there_is(index: Index | None) -> str:

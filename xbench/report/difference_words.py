@@ -29,7 +29,7 @@ def sentences(found: Difference) -> tuple[str, ...]:
     if found.forbidding:
         return (_forbidden(found),)
     if not found.rows:
-        return ("Nothing could be compared: no row of one run has a partner in the other.",)
+        return (*_alarmed(found), _nothing(found))
     return (_verdict(found), *_together(found), *_blind(found))
 
 
@@ -60,18 +60,35 @@ def _forbidden(found: Difference) -> str:
     return f"Not compared: the runs differ in {clean(names)}. --allow {words} compares them."
 
 
-def _verdict(found: Difference) -> str:
-    count = Counter(row.verdict for row in found.rows)
-    total = ", ".join(f"{count[one]} {word}" for one, word in _WORDS.items() if count[one])
+def _nothing(found: Difference) -> str:
+    if found.refused:
+        return "Nothing could be compared: no cell has a figure in both runs that may be."
+    return "Nothing could be compared: no row of one run has a partner in the other."
+
+
+def _alarmed(found: Difference) -> Iterator[str]:
+    """Yield the alarms in one sentence, if there are any."""
     if found.alarms:
         told = [_alarm(found, one.row, one.reason) for one in found.alarms[:_MOST_NAMED]]
         more = len(found.alarms) - len(told)
-        return f"Alarm: {'; '.join(told)}{f'; and {more} more' if more else ''} ({total})."
+        yield f"Alarm: {'; '.join(told)}{f'; and {more} more' if more else ''}{_total(found)}."
+
+
+def _total(found: Difference) -> str:
+    """Return how many rows have which verdict, in brackets; empty where none was compared."""
+    count = Counter(row.verdict for row in found.rows)
+    total = ", ".join(f"{count[one]} {word}" for one, word in _WORDS.items() if count[one])
+    return f" ({total})" if total else ""
+
+
+def _verdict(found: Difference) -> str:
+    if alarmed := list(_alarmed(found)):
+        return alarmed[0]
     worst = [row for row in found.rows if row.alarm]
     if worst:
         told = [f"{_called(found, row)} is {_slower(row)}" for row in worst[:_MOST_NAMED]]
-        return f"{'; '.join(told)} ({total})."
-    return f"No row was found to be slower by {_percent(found.terms.slower)} ({total})."
+        return f"{'; '.join(told)}{_total(found)}."
+    return f"No row was found to be slower by {_percent(found.terms.slower)}{_total(found)}."
 
 
 def _alarm(found: Difference, name: str, reason: str) -> str:

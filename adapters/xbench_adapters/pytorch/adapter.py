@@ -209,7 +209,7 @@ def _importer(nodes: int, fused: int, layout: str | None) -> str:
 
 
 def _chosen_layout(module: torch.fx.GraphModule, model: BoundModel, lane: Lane) -> str | None:
-    """Leave the module in the memory layout that is faster here; return which, and by how much.
+    """Leave the module in the memory layout that is faster here; return which.
 
     On a GPU only where all inputs are floats: ones as indices may be out of range, and after that
     nothing runs there any more.

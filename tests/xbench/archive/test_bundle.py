@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -297,6 +298,16 @@ def test_damage_goes_along_and_is_told_at_both_ends(tmp_path: Path) -> None:
     assert [one.kind for one in written.findings] == [Kind.DAMAGED]
     merge([written.path], tmp_path / "all")
     assert [one.kind for one in Index.open(tmp_path / "all").findings] == [Kind.DAMAGED]
+
+
+def test_a_run_that_cannot_be_packed_is_told(tmp_path: Path) -> None:
+    """Its name is no text, as when it was unpacked by a program that takes names for bytes."""
+    keep(tmp_path / "store")
+    (tmp_path / "store" / os.fsdecode(b"odd\xff")).mkdir()
+    (tmp_path / "store" / os.fsdecode(b"odd\xff") / "result.json").write_text("{}")
+    written = bundle([tmp_path / "store"], tmp_path / "one.zip")
+    assert len(written.runs) == 1
+    assert [one.kind for one in written.findings] == [Kind.UNREADABLE]
 
 
 def test_what_a_killed_merge_left_is_cleared_away(tmp_path: Path) -> None:

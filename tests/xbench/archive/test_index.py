@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.xbench.archive.stores import NAMES, keep, run_with, unsealed
 from tests.xbench.report.runs import cell, interval, run_of, runs, typical
 from xbench.archive.entries import FINISHED, INTERRUPTED, UNFINISHED
 from xbench.archive.findings import Kind
+from xbench.archive.history import look
 from xbench.archive.index import NAME, Index
 from xbench.archive.query import Query, parse_moment
 from xbench.errors import UsageError
@@ -229,6 +231,9 @@ def test_a_folder_of_something_else_is_passed_over(store: Path) -> None:
         {"schema": 99},
         {"other": "tool"},
         typical().to_json() | {"results": [{"id": 0}]},
+        typical().to_json() | {"results": [cell(0, "a", 1e6, 1).to_json() | {"rank": [1]}]},
+        typical().to_json() | {"results": [cell(0, "a", 1e6, 1).to_json() | {"rank": "first"}]},
+        typical().to_json() | {"results": [cell(0, "a", 1e6, 1).to_json() | {"batch": 2**80}]},
         typical().to_json() | {"host": {"devices": 3}},
     ],
 )
@@ -241,6 +246,73 @@ def test_a_result_of_another_form_is_told_and_never_moved(store: Path, told: Any
     assert [(one.kind, one.folder) for one in index.findings] == [(Kind.UNREADABLE, folder)]
     assert (folder / "result.json").exists()
     assert len(index.cells()) == 5
+
+
+def test_a_file_that_cannot_be_looked_at_is_told_and_its_rows_stand(tmp_path: Path) -> None:
+    folder = tmp_path / NAMES[0]
+    folder.mkdir()
+    told = typical().to_json() | {"kept": {"x" * 300: {"bytes": 1, "sha256": ""}}}
+    (folder / "result.json").write_text(json.dumps(told))
+    index = Index.open(tmp_path)
+    assert [(one.kind, one.file) for one in index.findings] == [(Kind.UNREADABLE, "x" * 300)]
+    assert len(index.cells()) == 7
+
+
+def test_a_name_that_is_not_utf_8_is_listed_and_found(store: Path) -> None:
+    """A model file may be called so; its run is as good as any other."""
+    name = os.fsdecode(b"mod\xff.onnx")
+    keep(store, NAMES[3], run_with(cell(0, "acme", 1e6, 1), model={"name": name}))
+    index = Index.open(store)
+    assert index.findings == ()
+    (entry,) = index.cells(Query(model=name))
+    assert (entry.folder.name, entry.backend, entry.model) == (NAMES[3], "acme", "mod?.onnx")
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_told_and_costs_no_other(store: Path) -> None:
+    folder = keep(store, os.fsdecode(b"mod\xff"))
+    index = Index.open(store)
+    assert [(one.kind, one.folder) for one in index.findings] == [(Kind.UNREADABLE, folder)]
+    assert len(index.runs()) == 3
+
+
+@pytest.mark.parametrize("target", ["nothing", ".#notes"])
+def test_a_link_to_nothing_within_a_run_costs_nothing(store: Path, target: str) -> None:
+    """Editors leave such; a temporary file that goes while a folder is looked at is like it."""
+    (store / NAMES[0] / ".#notes").symlink_to(target)
+    index = Index.open(store)
+    assert (len(index.runs()), index.findings) == (3, ())
+    index.refresh()
+    assert index.read == 0
+
+
+def test_a_folder_that_cannot_be_read_is_told_until_it_can(store: Path) -> None:
+    loop = store / "loop"
+    loop.symlink_to("loop")
+    index = Index.open(store)
+    assert [(one.kind, one.folder) for one in index.findings] == [(Kind.UNREADABLE, loop)]
+    assert len(index.runs()) == 3
+    loop.unlink()
+    index.refresh()
+    assert index.findings == ()
+
+
+def test_a_limit_of_cells_is_not_used_up_by_runs_without_rows(store: Path) -> None:
+    for name in NAMES[3:7]:
+        keep(store, name, began=f"{name[:4]}-01-{name[6:8]}T12:00:00Z", concluded=False)
+    found = look(Index.open(store), Query(limit=3))
+    assert [cell.folder.name for cell in found.cells] == [NAMES[1], NAMES[1], NAMES[0]]
+    assert [run.folder.name for run in found.runs] == [*NAMES[6:3:-1], NAMES[1], NAMES[0]]
+    newest = look(Index.open(store), Query(limit=2))
+    assert [run.folder.name for run in newest.runs] == [NAMES[6], NAMES[5], NAMES[1]]
+
+
+def test_runs_without_rows_that_are_older_than_what_a_limit_leaves_are_left_out(
+    store: Path,
+) -> None:
+    keep(store, NAMES[3], began="2026-01-04T12:00:00Z")
+    found = look(Index.open(store), Query(limit=7))
+    assert [run.folder.name for run in found.runs] == [NAMES[3]]
+    assert (len(found.cells), found.matching) == (7, 12)
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from xbench.cli.diff import EXAMPLES
 from xbench.cli.main import app
 from xbench.errors import UsageError
 
+XBENCH = (sys.executable, "-c", "from xbench.cli.main import main; main()")
 P50_NS = [1e6, 2e6, 3e6, 4e6]
 
 
@@ -34,10 +38,11 @@ def store(tmp_path: Path) -> Path:
     return folder
 
 
-def save(folder: Path, name: str, p50_ns: list[float], **host: Any) -> Path:
+def save(folder: Path, name: str, p50_ns: list[float], shapes: object = None, **host: Any) -> Path:
     path = folder / name
     path.mkdir()
     told = document(p50_ns, name, **host)
+    told["spec"]["shapes"] = shapes
     (path / "result.json").write_text(seal.sealed_text(told), encoding="utf-8")
     return path
 
@@ -80,6 +85,20 @@ def test_unchanged_runs_raise_no_alarm(store: Path) -> None:
     done = diff(store, "run-03", str(store / "run-04"), *words)
     assert done.exit_code == 0, done.output
     assert "No row was found to be slower by 5% (4 as good as equal)" in one_line(done.output)
+
+
+def test_runs_of_other_shapes_say_nothing_of_these(store: Path) -> None:
+    """Whoever sweeps the length of a sequence has no machine that scatters by a factor of eight."""
+    for times in (1, 2, 4, 8):
+        save(store, f"x{times}", [times * one for one in P50_NS], {"x": [1, 64 * times]})
+    assert diff(store, "run-00", "run-11", "--fail-if", "slower=5%").exit_code == 1
+
+
+def test_a_run_is_known_by_the_name_of_its_folder(store: Path) -> None:
+    """A merge may have brought a copy under another name; it keeps the id of its run."""
+    shutil.copytree(store / "run-00", store / "run-00-2")
+    assert diff(store, "run-00", "run-11").exit_code == 0
+    assert diff(store, "run-00-2", "run-11").exit_code == 0
 
 
 def test_a_document_is_compared_without_a_store(store: Path, tmp_path: Path) -> None:
@@ -208,6 +227,20 @@ def test_nothing_can_be_a_baseline_that_has_no_result(store: Path) -> None:
     (store / "dead.json").write_text(json.dumps(told), encoding="utf-8")
     said = problem(xbench(store, "baseline", "set", str(store / "dead.json")))
     assert "has nothing to compare with" in said
+
+
+def test_baselines_that_are_set_at_once_are_all_kept(store: Path) -> None:
+    """Two jobs of a continuous integration end together, each with a model of its own."""
+    names = [f"model{number}" for number in range(6)]
+    for name in names:
+        told = json.loads(save(store, name, P50_NS).joinpath("result.json").read_text())
+        told["model"]["sha256"] = name
+        (store / name / "result.json").write_text(seal.sealed_text(told), encoding="utf-8")
+    words = [*XBENCH, "baseline", "set", "--store", str(store)]
+    jobs = [subprocess.Popen([*words, name], stdout=subprocess.DEVNULL) for name in names]
+    assert [job.wait() for job in jobs] == [0] * len(names)
+    told = json.loads((store / "baselines.json").read_text())
+    assert sorted(one["run"] for one in told["baselines"]) == names
 
 
 def test_a_full_disk_leaves_the_old_list(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,39 @@ def test_a_machine_in_another_state_moves_rows_unevenly_and_raises_no_alarm() ->
     assert [alarm.row for alarm in between(usual, other, *earlier).alarms] == ["backend1"]
 
 
+@pytest.mark.parametrize(
+    ("told", "there"),
+    [
+        ({"options": {"converted": "now"}}, {"options": {"converted": "earlier"}}),
+        ({"options": {"streams": "1"}}, {"options": {"streams": "1", "new": "on"}}),
+        ({"importer": None}, {"importer": "xbench 1"}),
+    ],
+)
+def test_what_is_no_other_software_makes_nobody_the_reference(
+    told: dict[str, Any], there: dict[str, Any]
+) -> None:
+    """A row is excused from an alarm only where another's software is known to have changed."""
+    first, second = document([1e6, 2e6, 3e6], "a"), document([1e6, 2e6, 3.6e6], "b")
+    first["results"][0] |= told
+    second["results"][0] |= there
+    found = diff(side(first), side(second), Terms(fail_slower=True))
+    assert [alarm.row for alarm in found.alarms] == ["backend2"]
+
+
+def test_a_reference_of_its_own_adapter_is_as_unsure_as_any_other() -> None:
+    """One row is one witness, whoever it is held against."""
+
+    def width(backend: str) -> float:
+        pair = [document([1e6, 2e6], name) for name in ("a", "b")]
+        for told in pair:
+            told["results"][1]["backend"] = backend
+        terms = Terms(references=frozenset({"backend0"}))
+        ratio = diff(side(pair[0]), side(pair[1]), terms).rows[1].ratio
+        return log(ratio.high / ratio.low)
+
+    assert width("backend0:fast") == pytest.approx(width("backend1"))
+
+
 def test_where_all_versions_are_new_all_are_asked() -> None:
     def changed(told: dict[str, Any]) -> dict[str, Any]:
         for row in told["results"]:

@@ -138,6 +138,51 @@ def test_a_row_that_did_not_run_is_not_compared_and_is_an_alarm() -> None:
     assert between(first, second).exit_status == 0  # nobody asked to fail
 
 
+SATURATED = {"load": {"saturated": "its queue grew"}, "reason": "it cannot keep up"}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (SATURATED | {"latency_ns": None}, "it cannot keep up"),
+        (
+            {"latency_ns": None, "throughput_per_s": None, "reason": "no rate was found"}
+            | {"load": {"search": {"stopped": "none holds"}}},
+            "no rate was found",
+        ),
+        ({"caps": {"broken": ["3 threads worked"]}}, "its caps did not hold"),
+    ],
+)
+def test_a_row_that_fails_what_it_did_before_is_an_alarm(told: dict[str, Any], said: str) -> None:
+    first, second = pair()
+    second["results"][1].update(**told)
+    found = between(first, second, fail_slower=True)
+    assert [one.row for one in found.alarms] == ["backend1"]
+    assert said in found.alarms[0].reason
+
+
+def test_too_few_inferences_are_no_failure() -> None:
+    first, second = pair()
+    second["results"][1]["latency_ns"] = {"p50": None, "n": 4, "needed": {"p50": 11}}
+    found = between(first, second, fail_slower=True)
+    assert (found.exit_status, len(found.rows)) == (0, 2)
+    assert "4 inferences, and p50 needs 11" in found.refused[0].reason
+
+
+@pytest.mark.parametrize("scenario", ["server", "server,streams=2", "server,max_batch=8,wait=5ms"])
+def test_the_largest_rates_are_compared_where_they_were_searched_for(scenario: str) -> None:
+    """Twice the rate at half as long again is twice as good."""
+    first, second = pair()
+    for told, per_s, p50_ns in ((first, 100.0, 1e6), (second, 200.0, 1.5e6)):
+        told["results"][0].update(scenario=scenario)
+        told["results"][0]["throughput_per_s"] = {"value": per_s, "low": per_s, "high": per_s}
+        told["results"][0]["latency_ns"]["p50"] = {"value": p50_ns, "low": p50_ns, "high": p50_ns}
+        told["comparisons"] = []
+    (row,) = [row for row in between(first, second).rows if row.pair.second.name == "backend0"]
+    assert row.pair.second.figure == "throughput"
+    assert row.ratio.value == pytest.approx(2.0)
+
+
 def test_missing_rows_fail_only_where_that_is_asked() -> None:
     first, second = pair()
     del second["results"][2]

@@ -49,6 +49,16 @@ def test_hosts_are_not_mixed() -> None:
     assert mean(history_of([*drawn(machine, 8), *there]), "raw") < 0.02
 
 
+def test_other_work_is_another_level() -> None:
+    """Another model, or another length of a sequence, that takes e times as long."""
+    machine = Machine(rows=3, own_sd=0.004, machine_sd=0.01, within_sd=0)
+    longer = [
+        replace(one, work="longer", run=f"longer{one.run}", log_time=one.log_time + 1)
+        for one in drawn(machine, 8, seed=1)
+    ]
+    assert mean(history_of([*drawn(machine, 8), *longer]), "raw") < 0.02
+
+
 def test_a_row_that_is_alone_has_no_movement_of_its_own() -> None:
     found = history_of(drawn(Machine(rows=1), 8))
     assert len(found.raw) == 1

@@ -79,6 +79,17 @@ def test_runs_without_a_common_row_say_so() -> None:
         assert "Only in the first run" in text
 
 
+def test_alarms_are_said_where_nothing_was_left_to_compare() -> None:
+    first, second = document(RUN, "a"), document(RUN, "b")
+    for row in second["results"]:
+        row.update(status="crashed", reason="signal 11", latency_ns=None)
+    found = diff(side(first), side(second), Terms(fail_slower=True))
+    alarm, nothing = sentences(found)
+    assert found.exit_status == 1
+    assert alarm.startswith("Alarm: backend0: it failed in the second run: crashed: signal 11")
+    assert "no cell has a figure in both runs" in nothing
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(1e2, 1e11), st.floats(1e2, 1e11)), min_size=1, max_size=5),
