@@ -50,7 +50,7 @@ def compare_outputs(
     """
     tolerance = TOLERANCE[precision]
     if reason := _mismatch(reference, outputs):
-        return Parity("disagrees", worst_output=reason[0], reason=reason[1])
+        return Parity("disagrees", worst_output=reason[0], reason=reason[1], structural=True)
     found = [_judge(name, reference[name], outputs[name], tolerance) for name in reference]
     if not found:
         return Parity("not_checked", reason="the model has no outputs")
@@ -67,6 +67,7 @@ def agreement(per_feed: Sequence[Parity]) -> Parity:
         max_abs=max((one.max_abs for one in per_feed if one.max_abs is not None), default=None),
         max_rel=max((one.max_rel for one in per_feed if one.max_rel is not None), default=None),
         cosine=min((one.cosine for one in per_feed if one.cosine is not None), default=None),
+        structural=any(one.structural for one in per_feed),
     )
 
 
@@ -134,6 +135,7 @@ def _judge(name: str, expected: Array, found: Array, tolerance: float) -> Parity
         cosine=seen.cosine,
         worst_output=name,
         reason=f"output {name!r}: {reason}" if reason else None,
+        structural=bool(seen.misplaced or (_exact(expected) and seen.unequal)),
     )
 
 
@@ -142,7 +144,7 @@ def _judge_text(name: str, expected: Array, found: Array) -> Parity:
     if not unequal:
         return Parity("agrees", worst_output=name)
     reason = f"output {name!r}: {unequal} of {expected.size} elements differ"
-    return Parity("disagrees", worst_output=name, reason=reason)
+    return Parity("disagrees", worst_output=name, reason=reason, structural=True)
 
 
 def _numeric(values: Array) -> bool:

@@ -98,6 +98,8 @@ class Parity:
         cosine: Smallest cosine similarity over the outputs.
         worst_output: The output with the largest relative difference.
         reason: Why it was not checked, or what is degenerate.
+        structural: Whether they differ in what no tolerance allows: in shape, in type, in where
+            they are finite, or in whole numbers or text.
     """
 
     status: str
@@ -107,6 +109,7 @@ class Parity:
     cosine: float | None = None
     worst_output: str | None = None
     reason: str | None = None
+    structural: bool = False
 
 
 @dataclass(frozen=True, slots=True)

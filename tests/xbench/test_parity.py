@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import ml_dtypes
@@ -182,6 +183,7 @@ def test_what_is_not_finite_must_be_so_in_the_same_places(there: float, here: fl
     said = compare_outputs({"y": reference}, {"y": found}, "fp32")
     assert said.status == "disagrees"
     assert "1 of its elements" in str(said.reason)
+    assert said.structural
     assert said.max_abs is not None
     assert np.isfinite(said.max_abs)
 
@@ -192,7 +194,9 @@ def test_whole_numbers_are_equal_or_they_disagree(dtype: type[np.generic]) -> No
     wrong = reference.copy()
     wrong[2] = wrong[3]
     assert status(reference, reference.copy(), "bf16") == "agrees"
-    assert "1 of 7" in str(compare_outputs({"y": reference}, {"y": wrong}, "bf16").reason)
+    said = compare_outputs({"y": reference}, {"y": wrong}, "bf16")
+    assert "1 of 7" in str(said.reason)
+    assert said.structural
 
 
 def test_long_integers_are_not_compared_as_floats() -> None:
@@ -235,6 +239,7 @@ def test_the_worst_output_is_named_with_its_reason(outputs: Outputs, words: str)
     assert found.status == "disagrees"
     assert words in str(found.reason)
     assert found.worst_output == ("c" if "c" in outputs else "b")
+    assert found.structural is ("differs by" not in words)  # a tolerance could allow only that
 
 
 def test_agreement_is_the_worst_of_each() -> None:
@@ -245,6 +250,7 @@ def test_agreement_is_the_worst_of_each() -> None:
     assert (found.status, found.worst_output, found.reason) == ("disagrees", "b", "why")
     assert (found.max_abs, found.max_rel, found.cosine) == (3.0, 1e-6, 0.9)
     assert agreement([one]) == one
+    assert agreement([two, replace(one, structural=True)]).structural
     assert agreement([]).status == "not_checked"
     assert compare_outputs({}, {}, "fp32").status == "not_checked"
 

@@ -95,10 +95,11 @@ def _agreement(
 
 
 def _agrees(claim: Claim, row: Row) -> bool:
-    relative = row["parity"].get("max_rel")
-    if claim.most_relative is not None and relative is not None:
+    parity = row["parity"]
+    relative, by_size = parity.get("max_rel"), not parity.get("structural")
+    if claim.most_relative is not None and relative is not None and by_size:
         return bool(relative <= claim.most_relative)
-    return bool(row["parity"]["status"] == "agrees")
+    return bool(parity["status"] == "agrees")
 
 
 def _speed(

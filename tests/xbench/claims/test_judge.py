@@ -107,6 +107,15 @@ def test_an_agreement_may_have_a_limit_of_its_own() -> None:
     assert judged(strict.replace("1e-7", "1e-5")).decision is Decision.HELD
 
 
+def test_no_limit_excuses_what_no_tolerance_allows() -> None:
+    """Outputs that are all no numbers differ by nothing that could be counted."""
+    lost = Parity("disagrees", max_rel=0.0, reason="4 are no numbers in one", structural=True)
+    loose = AGREE.replace("}", ", most_relative: 0.5}")
+    assert judged(loose, ORT, row(1, "openvino", parity=lost)).decision is Decision.FAILED
+    far = replace(lost, max_rel=0.3, structural=False)
+    assert judged(loose, ORT, row(1, "openvino", parity=far)).decision is Decision.HELD
+
+
 @pytest.mark.parametrize("status", ["degenerate", "not_checked"])
 def test_outputs_that_prove_nothing_do_not_agree(status: str) -> None:
     found = judged(AGREE, ORT, row(1, "openvino", parity=Parity(status)))
