@@ -15,7 +15,7 @@ from xbench.load.scenario import Kind
 from xbench.load.served import Served
 from xbench.load.sustained import Curve, curve
 from xbench.plan import Cell
-from xbench.result import CellResult, Interval
+from xbench.result import CellResult, Interval, Status
 from xbench.rounds import Round, undisturbed
 from xbench.samples import Epoch, Failure, Launched, Samples
 from xbench.stats import latency
@@ -45,6 +45,19 @@ def of_cell(samples: Samples, cell: int, quiet: frozenset[Round]) -> OfCell:
     )
 
 
+def whole_launches(epochs: Sequence[Epoch]) -> dict[int, list[Epoch]]:
+    """Return a sustained row's epochs by launch, of those that ran to the end.
+
+    These are the launches with the most epochs. What was cut short, and taken up again, saw the
+    device cold alone.
+    """
+    by_launch: dict[int, list[Epoch]] = defaultdict(list)
+    for epoch in epochs:
+        by_launch[epoch.launch].append(epoch)
+    most = max(map(len, by_launch.values()))
+    return {launch: own for launch, own in by_launch.items() if len(own) == most}
+
+
 def with_load(
     row: CellResult, cell: Cell, own: OfCell, told: Mapping[str, Any] | None
 ) -> CellResult:
@@ -57,10 +70,14 @@ def with_load(
         told: What a search told of it, or None.
     """
     match cell.load.kind:
+        case Kind.SERVER if told is None and cell.load.searches:
+            return _without_rate(row)
         case Kind.SERVER:
             return _with_server(row, own, told)
         case Kind.SUSTAINED:
-            return replace(_with_latency(row, cell, own.epochs), load=_curve(own.epochs))
+            whole = whole_launches(own.epochs)
+            every = [epoch for epochs in whole.values() for epoch in epochs]
+            return replace(_with_latency(row, cell, every), load=_curve(whole[max(whole)]))
         case _:
             return replace(_with_latency(row, cell, own.quiet), load=told)
 
@@ -101,12 +118,20 @@ def _with_server(row: CellResult, own: OfCell, told: Mapping[str, Any] | None) -
     return replace(row, latency_ns=found.latency_ns, throughput_per_s=throughput, load=load)
 
 
+def _without_rate(row: CellResult) -> CellResult:
+    """Return the row of a search that was stopped: what it measured is of many rates."""
+    if row.status is not Status.OK:
+        return row
+    why = "the run was stopped before its search for the largest rate ended"
+    return replace(row, status=Status.INTERRUPTED, reason=why, fix="Finish the run with --resume")
+
+
 def _rate_per_s(epoch: Epoch) -> float | None:
     return epoch.served["rate_per_s"] if epoch.served else None
 
 
 def _curve(epochs: Sequence[Epoch]) -> dict[str, Any]:
-    """Return speed over time as plain data; only why, where there is too little to tell.
+    """Return speed over time in one launch as plain data; why, where there is too little to tell.
 
     Latencies of several streams would have no order; a sustained load has one.
     """

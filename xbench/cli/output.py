@@ -91,15 +91,16 @@ def in_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write ``text``: by rename for a regular file, straight on for a pipe or device."""
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write ``content``: by rename for a regular file, straight on for a pipe or device."""
     from xbench.keeping import write_atomically
 
+    data = content.encode(errors="replace") if isinstance(content, str) else content
     target = path.resolve()  # a rename over a link would replace the link
     if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8", errors="replace")
+        target.write_bytes(data)
     else:
-        write_atomically(target, text)
+        write_atomically(target, data)
 
 
 def _check_file(path: Path) -> None:

@@ -88,9 +88,7 @@ def report(runs: Runs, output: Output = "", format: As = None, chart: Chart = ""
     """
     kind = format or _by_suffix(output)
     _check(kind, output, chart)
-    from xbench.archive.reading import read_document
-
-    documents = [read_document(path) for path in runs]
+    documents = [_document(path) for path in runs]
     if kind is None:
         raise typer.Exit(_show(documents))
     raise typer.Exit(_deliver(_text(kind, documents, runs, chart), output or STDOUT))
@@ -170,12 +168,27 @@ def _sheet(
     return draw(materials, chart)
 
 
+def _document(path: Path) -> dict[str, Any]:
+    """Return the document of a run; that of a folder names where it is, not where it was."""
+    from xbench.archive.reading import read_document
+
+    document, folder = read_document(path), _folder(path)
+    return {**document, "folder": str(folder)} if folder else document
+
+
 def _samples(path: Path) -> Samples | None:
     """Return the samples of a run's folder; None for a document, which has none."""
     from xbench.store import read_samples
 
-    folder = path if path.is_dir() else path.parent if path.name == "result.json" else None
+    folder = _folder(path)
     return read_samples(folder) if folder and (folder / "samples.jsonl").exists() else None
+
+
+def _folder(path: Path) -> Path | None:
+    """Return the run folder that a path leads to; None for a document of `--json`."""
+    if path.is_dir():
+        return path
+    return path.parent if path.name == "result.json" else None
 
 
 def _deliver(content: str | bytes, target: str) -> int:
@@ -186,23 +199,9 @@ def _deliver(content: str | bytes, target: str) -> int:
             sys.stdout.write(content)
         return 0
     try:
-        if isinstance(content, bytes):
-            write_bytes(Path(target), content)
-        else:
-            write_file(Path(target), content)
+        write_file(Path(target), content)
     except OSError as error:
         print(f"error: cannot write {target}: {error.strerror}.", file=sys.stderr)
         return 1
     print(f"Written to {target}", file=sys.stderr)
     return 0
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a picture beside its place and rename it: half a picture is none."""
-    target = path.resolve()
-    beside = target.with_name(f".{target.name}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -30,9 +30,12 @@ def _of_group(group: Group, spec: Mapping[str, Any]) -> str:
     decided = [one for one in compared if one.verdict is not Verdict.UNDETERMINED]
     said = "; ".join(_clause(one, spec) for one in decided)
     bounds = "95% interval" if len(decided) == 1 else "95% intervals"
+    bounds = "between rates that hold and rates that fail" if _searches(spec) else bounds
     sentences = [f"{said} ({bounds})."] if decided else []
     if group.replaced:
-        why = f"{group.replaced} was to be the baseline and has no result"
+        ranked = group.replaced in [row.backend for row in group.rows]
+        what = "ratio" if ranked else "result"
+        why = f"{group.replaced} was to be the baseline and has no {what}"
         sentences.append(f"{why}: {group.baseline} takes its place.")
     open_ones = (one for one in compared if one.verdict is Verdict.UNDETERMINED)
     return lead + " ".join([*sentences, *(f"{_clause(one, spec)}." for one in open_ones)])
@@ -47,6 +50,8 @@ def _without_ratio(group: Group) -> str:
     names = listed([row.backend for row in group.rows])
     if group.baseline is None:
         return f"{names} were measured, and not compared"
+    if group.baseline in [row.backend for row in group.rows]:
+        return f"{names} were measured too little to be compared; give them more --time-budget"
     return (
         f"the baseline {group.baseline} has no result, so {names} have no ratio; "
         "name another backend first in --backends"
@@ -56,9 +61,14 @@ def _without_ratio(group: Group) -> str:
 def _clause(one: Comparison, spec: Mapping[str, Any]) -> str:
     assert one.ratio is not None  # the caller asks only for these
     baseline, candidate = _names(one)
-    if parse_scenario(spec.get("scenario") or "single-stream").searches:
+    if _searches(spec):
         return _by_rate(one, baseline, candidate)
     return _CLAUSES[one.verdict](baseline, candidate, one.ratio, _more_time(one, spec))
+
+
+def _searches(spec: Mapping[str, Any]) -> bool:
+    """Return whether the largest rates are compared, and no latencies."""
+    return parse_scenario(spec.get("scenario") or "single-stream").searches
 
 
 def _by_rate(one: Comparison, baseline: str, candidate: str) -> str:

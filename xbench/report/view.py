@@ -72,7 +72,7 @@ class Group:
         title: What sets this group apart from the run's others, or empty.
         baseline: The backend that the others are compared with, or None.
         comparisons: Those with the baseline, fastest candidate first.
-        replaced: The backend that was to be the baseline and has no result, or None.
+        replaced: The backend that was to be the baseline and has no ratio, or None.
         lead: The fastest row over the next, where neither is the baseline and it is decided.
     """
 

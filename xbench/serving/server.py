@@ -7,6 +7,7 @@ link or an image, which browsers mark as cross-site.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ ADDRESS = "127.0.0.1"
 PAGES = 16  # of reports that are kept, since drawing takes seconds
 MOST_TOGETHER = 12  # runs on one page
 TIMEOUT_S = 30.0
+HTTP_PORT = 80  # which browsers leave out of the host that they ask for
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -122,12 +124,28 @@ def serve(root: Path, port: int) -> ThreadingHTTPServer:
 
     Handler.site, Handler.policy = site, policy()
     try:  # it takes the port before it is asked to answer
-        server = ThreadingHTTPServer((ADDRESS, port), Handler)
+        server = _Server((ADDRESS, port), Handler)
     except (OSError, OverflowError) as error:
         raise UsageError(f"port {port} cannot be had ({error})", "Try --port 0") from error
-    server.daemon_threads = True
-    Handler.names = {f"{name}:{server.server_port}" for name in (ADDRESS, "localhost", "[::1]")}
+    Handler.names = host_names(server.server_port)
     return server
+
+
+def host_names(port: int) -> set[str]:
+    """Return what a browser of this machine may call the host of a port."""
+    names = {ADDRESS, "localhost", "[::1]"}
+    return {f"{name}:{port}" for name in names} | (names if port == HTTP_PORT else set())
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of a browser that leaves while its page is drawn."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of what went wrong with a request, unless nobody waits for the answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -75,18 +75,20 @@ def test_what_cannot_be_written_is_said_before_measuring(outputs: Outputs, said:
         outputs.check()
 
 
-def test_a_link_stays_a_link_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["through", b"through"])
+def test_a_link_stays_a_link_and_a_pipe_is_written_to(tmp_path: Path, content: str | bytes) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to("real")
-    write_file(tmp_path / "link", "new")
+    write_file(tmp_path / "link", content)
     assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "new"
+    assert (tmp_path / "real").read_text() == "through"
 
     os.mkfifo(tmp_path / "pipe")
     heard: list[str] = []
-    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe").read_text()))
+    read = (tmp_path / "pipe").read_text
+    reader = threading.Thread(target=lambda: heard.append(read()), daemon=True)
     reader.start()
-    write_file(tmp_path / "pipe", "through")
+    write_file(tmp_path / "pipe", content)
     reader.join(timeout=30)
     assert heard == ["through"]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import threading
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -103,6 +105,30 @@ def test_without_altair_it_says_how_to_get_it(file: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(command, "find_spec", lambda _: None)
     assert "pip install 'xbench[report]'" in f"{report(file, '-o', 'x.html').exception}"
     assert report(file, "--format", "markdown").exit_code == 0
+
+
+def test_a_picture_goes_through_a_pipe_and_leaves_it_there(folder: Path, tmp_path: Path) -> None:
+    """As it leaves a device, which a rename would replace."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    heard: list[bytes] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    result = report(folder, "--format", "png", "--chart", "ranking", "-o", pipe)
+    assert (result.exit_code, pipe.is_fifo()) == (0, True)
+    reader.join(timeout=30)
+    assert heard[0].startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["run", "run/result.json"])
+def test_a_run_that_was_moved_is_finished_where_it_is(folder: Path, name: str) -> None:
+    """Its document names the folder of the machine that measured it, or of another run."""
+    result = folder / "result.json"
+    told = json.loads(result.read_text())
+    result.write_text(json.dumps(told | {"interrupted": True, "folder": "/home/alice/runs/A"}))
+    text = report(folder.parent / name).stdout
+    assert "/home/alice" not in text
+    assert f"--resume {folder}" in text.replace("\n", " ")
 
 
 def test_a_full_disk_costs_the_file_and_says_so(file: Path) -> None:

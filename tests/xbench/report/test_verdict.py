@@ -72,6 +72,34 @@ def test_a_baseline_that_is_replaced_is_named() -> None:
     assert "a was to be the baseline and has no result: b takes its place." in text
 
 
+SEARCH = {"scenario": "server", "slo": "p99=20ms", "time_budget_s": 100.0}
+
+
+def test_rates_are_told_by_what_holds_and_what_fails() -> None:
+    """Their bounds are measured, and no interval of a statistic."""
+    a, b = cell(0, "a", 1e6, 2), cell(1, "b", 2e6, 1)
+    pair = versus(a, b, Interval(2.0, 1.8, 2.2), "faster")
+    [text] = verdicts(run_of((a, b), (pair,), spec=SEARCH))
+    assert text == (
+        "b holds 1.8 to 2.2 times the rate of a (between rates that hold and rates that fail)."
+    )
+
+
+def test_a_baseline_whose_search_ran_out_of_time_has_a_result() -> None:
+    a, b, c = cell(0, "a", 1e6, 2), cell(1, "b", 1e6, 1), cell(2, "c", 2e6, 2)
+    pairs = (
+        versus(a, b, None, "undetermined"),
+        versus(a, c, None, "undetermined"),
+        versus(b, c, Interval(0.5, 0.45, 0.55), "slower"),
+    )
+    [text] = verdicts(run_of((a, b, c), pairs, spec=SEARCH))
+    assert "a was to be the baseline and has no ratio: b takes its place." in text
+    [text] = verdicts(run_of((a, b, c), pairs[:2], spec=SEARCH))
+    assert text == (
+        "b, a and c were measured too little to be compared; give them more --time-budget."
+    )
+
+
 def test_each_batch_has_its_own_verdict() -> None:
     rows = tuple(cell(i, "ab"[i % 2], 1e6 * (i + 1), 1, batch=(1, 8)[i // 2]) for i in range(4))
     pairs = (

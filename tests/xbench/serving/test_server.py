@@ -7,13 +7,14 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, current_thread
 
 import pytest
 
@@ -32,7 +33,7 @@ from xbench.archive.reading import read_document
 from xbench.errors import UsageError
 from xbench.report.html import page
 from xbench.serving.pages import served
-from xbench.serving.server import serve
+from xbench.serving.server import host_names, serve
 from xbench.store import read_samples
 
 pytest.importorskip("altair")
@@ -197,6 +198,36 @@ def test_another_name_of_this_host_gets_nothing(port: int, host: str) -> None:
     assert status == 421
     assert "toy" not in text
     assert asked(port, Host=f"localhost:{port}")[0] == 200
+
+
+def test_browsers_leave_the_port_of_http_out() -> None:
+    with_port = {"127.0.0.1:80", "localhost:80", "[::1]:80"}
+    assert host_names(80) == with_port | {"127.0.0.1", "localhost", "[::1]"}
+    assert host_names(8377) == {"127.0.0.1:8377", "localhost:8377", "[::1]:8377"}
+
+
+def test_a_browser_that_leaves_while_its_page_is_drawn_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawing: list[Thread] = []
+    asked_for, left = Event(), Event()
+
+    def drawn(*_: object) -> str:
+        drawing.append(current_thread())
+        asked_for.set()
+        assert left.wait(timeout=30)
+        return "x" * 2**20
+
+    monkeypatch.setattr("xbench.serving.server.store_page", drawn)
+    keep(tmp_path)
+    with serving(tmp_path) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert asked_for.wait(timeout=30)
+        left.set()
+        drawing[0].join(timeout=30)
+    assert capsys.readouterr().err == ""
 
 
 def test_two_hosts_are_none(port: int) -> None:

@@ -73,7 +73,12 @@ def _by_run(some: Sequence[tuple[int, Material]]) -> Iterator[Figure]:
 
 
 def _known(cells: Sequence[CellResult]) -> list[CellResult]:
-    return [cell for cell in best_first(cells) if _p50(cell)]
+    """Return the cells with a median; that of a search is at a rate of its own."""
+    return [cell for cell in best_first(cells) if _p50(cell) and not _searched(cell)]
+
+
+def _searched(cell: CellResult) -> bool:
+    return "search" in (cell.load or {})
 
 
 def _p50(cell: CellResult) -> Interval | None:

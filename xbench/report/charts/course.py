@@ -8,6 +8,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+from xbench.load.scenario import Kind
 from xbench.report.charts import look
 from xbench.report.charts.canvas import Canvas
 from xbench.report.charts.figure import (
@@ -36,13 +37,20 @@ _STATES = {
 }
 _CAPTION = (
     "The median of each turn over the row's own median: flat and at 1 is steady. Turns in rounds"
-    " that other programs, the canary or heat disturbed are marked, and are not in the numbers. A"
+    " that other programs, the canary or heat disturbed are marked, and are not in {of}. A"
     " dotted line is a new launch: a new process."
 )
+_OF_SUSTAINED = "the ratios; a row's own numbers are of all turns of launches that ran to the end"
+NO_COURSE = "The turns of a search are at one rate after another, so they have no course."
 
 
 def courses(material: Material) -> Iterator[Figure | Missing]:
-    """Yield a figure for each group that has samples."""
+    """Yield a figure for each group that has samples; for a search, why there is none."""
+    load = material.scenario
+    if load.searches:
+        yield Missing(KEY, TITLE, NO_COURSE)
+        return
+    of = _OF_SUSTAINED if load.kind is Kind.SUSTAINED else "the numbers"
     for group in material.sampled(KEY, TITLE):
         if isinstance(group, Missing):
             yield group
@@ -53,7 +61,7 @@ def courses(material: Material) -> Iterator[Figure | Missing]:
             key=KEY,
             title=TITLE,
             setting=setting,
-            caption=_CAPTION,
+            caption=_CAPTION.format(of=of),
             note=fewer(len(own), len(shown)),
             table=_table(material, own),
             draw=partial(_draw, material, shown),

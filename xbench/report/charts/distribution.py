@@ -32,6 +32,7 @@ _CAPTION = (
     " stand at p50, p90, p99 and p99.9. Near its upper end a curve is made of single inferences:"
     " the table leaves out a percentile that they are too few for."
 )
+_AT_RATES = " Each row's inferences are those at the largest rate that it holds, and no others."
 _UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
 
 
@@ -47,7 +48,7 @@ def distributions(material: Material) -> Iterator[Figure | Missing]:
             key=KEY,
             title=TITLE,
             setting=setting,
-            caption=_CAPTION,
+            caption=_CAPTION + (_AT_RATES if material.scenario.searches else ""),
             note=fewer(len(with_samples), len(shown)),
             table=_table(material, group.ranked),
             draw=partial(_draw, material, shown),
@@ -81,7 +82,7 @@ def survival(latencies_ns: Sequence[float], steps: int = STEPS) -> list[tuple[fl
 
 def _draw(material: Material, cells: Sequence[CellResult], width: int) -> Drawing:
     taken = {
-        cell.id: [ns for turn in material.quiet_turns(cell) for ns in turn.latencies_ns]
+        cell.id: [ns for turn in material.counted_turns(cell) for ns in turn.latencies_ns]
         for cell in cells
     }
     unit, size = unit_of([ns for own in taken.values() for ns in (min(own), max(own))])

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xbench.load.scenario import Kind, Scenario
+from xbench.report.load import scenario_of
 from xbench.report.text import shorten
 from xbench.report.view import apart, by_group
 from xbench.result import CellResult, Run
 from xbench.rounds import Round, Rounds, undisturbed
+from xbench.rows import whole_launches
 from xbench.samples import Epoch, Samples
 
 LONGEST_NAME = 40  # of a label in a chart; the table has it whole
@@ -98,7 +101,7 @@ class Material:
 
     Attributes:
         epochs: By cell, the turns of all rounds, oldest first; empty without samples.
-        quiet: The undisturbed rounds, of which the row's numbers are.
+        quiet: The undisturbed rounds.
         at_hand: Whether there are samples of the run at all.
         names: By cell, its name fit for a chart, and no other's of its batch.
         places: By cell, the place of its name among the run's: colour, shape and dash.
@@ -137,7 +140,7 @@ class Material:
         groups = list(self.batches())
         for batch, cells in groups:
             setting, ranked = setting_of(batch, len(groups) > 1), tuple(best_first(cells))
-            own = tuple(cell for cell in ranked if self.epochs.get(cell.id))
+            own = tuple(cell for cell in ranked if self.counted_turns(cell))
             if own:
                 yield Sampled(setting, ranked, own)
             elif ranked:
@@ -153,9 +156,20 @@ class Material:
         batch = f" · {f'batch {cell.batch}' if cell.batch else 'own batch'}" if several else ""
         return f"{self.names[cell.id]}{batch}"
 
-    def quiet_turns(self, cell: CellResult) -> tuple[Epoch, ...]:
-        """Return the turns that a row's numbers come from."""
-        return undisturbed(self.epochs.get(cell.id, ()), self.quiet)
+    def counted_turns(self, cell: CellResult) -> tuple[Epoch, ...]:
+        """Return the turns that a row's numbers come from, as `xbench.rows` chooses them."""
+        turns = self.epochs.get(cell.id, ())
+        if search := (cell.load or {}).get("search"):
+            served = ((turn, turn.served) for turn in turns if turn.served)
+            return tuple(one for one, told in served if told["rate_per_s"] == search["holds_per_s"])
+        if self.scenario.kind is Kind.SUSTAINED and turns:
+            return tuple(one for own in whole_launches(turns).values() for one in own)
+        return undisturbed(turns, self.quiet)
+
+    @property
+    def scenario(self) -> Scenario:
+        """Return how the run's inferences were asked for."""
+        return scenario_of(self.run)
 
     @property
     def why_no_turns(self) -> str:

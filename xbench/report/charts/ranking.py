@@ -36,11 +36,19 @@ _CAPTION = (
     "Each mark is a ratio of median latencies, baseline over row: to the right of 1 the row is"
     " faster. The line is its 95% interval. Where it crosses 1, nothing is known to differ."
 )
+_HEADER = ("row", "speed [95% interval]", "verdict")
+_RATES_CAPTION = (
+    "Each mark is a ratio of the largest rates that were found to hold, row over baseline: to the"
+    " right of 1 the row holds more. The line reaches as far as the rates that were found to fail"
+    " allow. Where it crosses 1, nothing is known to differ."
+)
+_RATES_HEADER = ("row", "rate [by what holds and fails]", "verdict")
 
 
 def rankings(material: Material) -> Iterator[Figure | Missing]:
     """Yield a figure for each group that has a ratio."""
     groups = list(material.batches())
+    searches = material.scenario.searches
     for batch, cells in groups:
         setting = setting_of(batch, len(groups) > 1)
         values = _values(material, cells)
@@ -53,9 +61,9 @@ def rankings(material: Material) -> Iterator[Figure | Missing]:
             key=KEY,
             title=TITLE,
             setting=setting,
-            caption=_CAPTION,
+            caption=_RATES_CAPTION if searches else _CAPTION,
             note=fewer(len(values), len(shown)),
-            table=Table(("row", "speed [95% interval]", "verdict"), rows),
+            table=Table(_RATES_HEADER if searches else _HEADER, rows),
             draw=partial(_draw, shown),
         )
 

@@ -144,6 +144,76 @@ def test_a_turn_of_a_disturbed_round_is_told_from_a_quiet_one() -> None:
     assert states == {"quiet": 0.0, "disturbed": 0.9}
 
 
+def figure_of(own: Material, key: str) -> Figure | Missing:
+    return next(one for one in figures(own) if one.key == key)
+
+
+def searched() -> Material:
+    """Return a run that searched for a rate: 100 a second held, three times it and more failed."""
+    document, samples = generated(2, 1)
+    epochs = tuple(
+        replace(
+            one,
+            launch=0,
+            round=100_000 * one.cell + place,
+            latencies_ns=(10_000_000 * (1 + place % 3),) * 12,
+            served={"rate_per_s": (100.0, 300.0, 900.0)[place % 3]},
+        )
+        for place, one in enumerate(samples.epochs)
+    )
+    told = {"slo": "p99=20ms", "holds_per_s": 100.0, "fails_per_s": 300.0, "stopped": "tolerance"}
+    run = run_of(document)
+    rows = tuple(replace(one, load={"search": told | {"trials": []}}) for one in run.results)
+    spec = {**run.spec, "scenario": "server", "slo": "p99=20ms"}
+    return Material.of(replace(run, results=rows, spec=spec), replace(samples, epochs=epochs))
+
+
+def test_the_distribution_of_a_search_is_of_the_rate_that_holds_alone() -> None:
+    """Rates that failed, and disturbed windows of the one that holds, are as in the row."""
+    own = searched()
+    one = figure_of(own, "distribution")
+    assert isinstance(one, Figure)
+    assert "those at the largest rate that it holds" in one.caption
+    curves = next(iter(one.draw(400).sets.values()))
+    assert {point["x"] for point in curves} == {10.0}
+    assert {len(own.counted_turns(row)) for row in own.run.results} == {8}
+
+
+def test_a_search_has_no_course() -> None:
+    """Its turns differ by what was asked of them."""
+    one = figure_of(searched(), "course")
+    assert isinstance(one, Missing)
+    assert "one rate after another" in one.why
+
+
+def test_rates_are_ranked_in_the_words_of_rates() -> None:
+    one = figure_of(searched(), "ranking")
+    assert isinstance(one, Figure)
+    assert "median" not in one.caption
+    assert "ratio of the largest rates" in one.caption
+    assert one.table.header[1] == "rate [by what holds and fails]"
+
+
+def test_medians_of_searches_are_not_set_beside_each_other() -> None:
+    """Each is at the rate that its own row holds."""
+    assert not [one for one in across([searched(), searched()]) if one.key == "across"]
+
+
+def test_charts_of_a_sustained_load_are_of_every_turn() -> None:
+    """As its row is; a search, and rounds that rows take turns in, leave some out."""
+    document, samples = generated(2, 1)
+    run = run_of(document)
+    rounds = Material.of(run, samples)
+    own = Material.of(replace(run, spec={**run.spec, "scenario": "sustained:5min"}), samples)
+    row = run.results[0]
+    assert len(own.counted_turns(row)) == 24 > len(rounds.counted_turns(row))
+    course, of_rounds = figure_of(own, "course"), figure_of(rounds, "course")
+    assert isinstance(course, Figure)
+    assert isinstance(of_rounds, Figure)
+    assert "a row's own numbers are of all turns" in course.caption
+    assert "are not in the numbers." in of_rounds.caption
+
+
 def test_only_cautions_about_time_stand_in_the_course() -> None:
     own = cell(0, "a", 1e6, 1, cautions=(Caution("drift", "", ""), Caution("fallback", "", "")))
     assert doubts(own) == ["drift"]
