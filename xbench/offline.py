@@ -15,7 +15,7 @@ from typing import Any
 
 from xbench.adapter import BoundModel
 from xbench.crew import Crew, Failed
-from xbench.errors import XbenchError
+from xbench.errors import InterruptedRunError, XbenchError
 from xbench.interrupts import Interrupts
 from xbench.launches import launch_interval
 from xbench.lengths import batch_symbols
@@ -154,6 +154,7 @@ class _Search:
 
         Raises:
             Refused: If the row cannot run it.
+            InterruptedRunError: If the user asked to stop.
         """
         cell = self._job.cell
         self._progress.phase(f"offline: {cell.label} at a batch of {batch}")
@@ -167,6 +168,8 @@ class _Search:
         except Failed as failed:
             self.failure = failed.failure
             raise Refused(failed.failure.reason) from failed
+        except InterruptedRunError:
+            raise
         except XbenchError as error:
             self.failure = _no_such_batch(cell, error)
             raise Refused(error.reason) from error

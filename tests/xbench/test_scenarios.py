@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from onnx import TensorProto, helper
 
 import xbench
+from xbench import comparison
 from xbench.errors import UsageError
 from xbench.plan import Spec
+from xbench.progress import Silent
 from xbench.report import terminal, view
 from xbench.report.charts.figure import Material
 from xbench.report.html import reproduce
@@ -127,15 +130,17 @@ def test_a_server_makes_batches_and_each_size_is_checked(model: Path, tmp_path: 
 def test_the_largest_rate_lies_below_what_a_stream_can_do(tiny_model: Path, tmp_path: Path) -> None:
     """An inference of 5 ms holds less than 200 a second; the search says how far it got."""
     asked = {"scenario": "server", "slo": "p90=50ms", "time_budget_s": 16.0, "threads": 1}
-    run = _compared(tiny_model, ("busy:5000",), tmp_path / "run", **asked)
-    (row,) = run.results
-    search = _load(row)["search"]
-    assert search["trials"]
-    assert all(one["rate_per_s"] <= 1000 for one in search["trials"])
-    assert search["holds_per_s"] is None or 20 < search["holds_per_s"] < 200
-    held = [one["rate_per_s"] for one in search["trials"] if one["says"] == "holds"]
+    for attempt in range(3):  # where others take the CPUs, every rate is left open
+        run = _compared(tiny_model, ("busy:5000",), tmp_path / f"run{attempt}", **asked)
+        (row,) = run.results
+        search = _load(row)["search"]
+        assert search["trials"]
+        assert all(one["rate_per_s"] <= 1000 for one in search["trials"])
+        assert search["holds_per_s"] is None or 20 < search["holds_per_s"] < 200
+        assert "largest rate" in terminal.render(run)
+        if held := [one for one in search["trials"] if one["says"] == "holds"]:
+            break
     assert held, search  # half of what it can do is far within the limit
-    assert "largest rate" in terminal.render(run)
 
 
 def test_streams_count_together_and_each_is_checked(model: Path, tmp_path: Path) -> None:
@@ -143,9 +148,8 @@ def test_streams_count_together_and_each_is_checked(model: Path, tmp_path: Path)
     asked: dict[str, Any] = {"scenario": "streams:2", "threads": 1}
     found = _compared(model, RUNTIMES, tmp_path / "run", **asked)
     for row in found.results:
-        p50_ns = row.latency_ns.percentiles["p50"].value  # type: ignore[union-attr]
-        # A stall of the machine is in the mean and not in the p50; one stream would be half of it.
-        assert row.throughput_per_s.value == pytest.approx(2e9 / p50_ns, rel=0.4)  # type: ignore[union-attr]
+        expected = pytest.approx(2e9 / row.latency_ns.mean, rel=0.2)  # type: ignore[union-attr]
+        assert row.throughput_per_s.value == expected  # type: ignore[union-attr]
         assert row.threads["requested"] == 1
         assert row.caps["held"]["cpus_allowed"] == 2  # type: ignore[index]
     wrong = xbench.compare(model, ("faulty:second",), out=tmp_path / "w", **{**BRIEF, **asked})
@@ -190,6 +194,35 @@ def test_offline_finds_each_rows_own_batch(model: Path, fixed: Path, tmp_path: P
         assert "--batch" not in reproduce.of_row(found, row)
     (still,) = _compared(fixed, ("busy",), tmp_path / "fixed", scenario="offline").results
     assert still.batch == 2
+
+
+class StopsAt(Silent):
+    """Presses Ctrl-C when a phase begins."""
+
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+
+    def phase(self, text: str) -> None:
+        """Press it."""
+        if text == self._phase:
+            heard: Any = signal.getsignal(signal.SIGINT)
+            heard(signal.SIGINT, None)  # sent in earnest, it ends a process that holds openvino
+
+
+def test_ctrl_c_in_the_search_for_a_batch_is_no_refusal(model: Path, tmp_path: Path) -> None:
+    """Nothing is kept of it, and a run that is taken up again searches anew."""
+    out, asked = tmp_path / "run", {**BRIEF, "scenario": "offline", "threads": 1}
+    stops = StopsAt("offline: busy:1000 at a batch of 4")
+    first = xbench.compare(model, ("busy:1000",), out=out, progress=stops, **asked)
+    assert first.interrupted
+    assert first.results[0].status is Status.INTERRUPTED
+    kept = read_samples(out)
+    assert (kept.loads, kept.failures) == ({}, ())
+    (row,) = comparison.run(Spec(model=""), resume=out).results
+    assert row.status is Status.OK
+    assert _load(row)["stopped"] != "refused"
+    assert row.batch
+    assert row.batch >= 16
 
 
 def test_a_sustained_load_is_a_curve_for_each_row(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What a server's requests say together: latency, lateness, queue, batches, and saturation.
 
 The first tenth of each window is left out: caches and the queue fill meanwhile. A server whose
-backlog grew over the whole window is saturated: its latency depends on how long one looks, so
-there is none to report.
+backlog grew over whole windows is saturated: its latency depends on how long one looks, so there
+is none to report.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from xbench.units import format_s
 
 LEFT_OUT_SHARE = 0.1  # of a window's length, from its start
 QUARTERS = 4
+GREW = 3  # of so many windows one must show a wait that grows; of a busy server some do by chance
+FEWEST_GREW = 2  # windows, where there are so many
 
 Times = NDArray[np.int64]
 
@@ -153,7 +156,7 @@ def account(windows: Sequence[Served]) -> Account:
     if not windows or not all(one.batches for one in windows):
         raise ValueError("an account needs windows in which requests were served")
     each = [_Window.of(one) for one in windows]
-    saturated = next((why for one in windows if (why := saturation(one))), None)
+    saturated = saturation(windows)
     queue = np.concatenate([one.queue[one.kept] for one in each])
     every, span_ns = sum(len(one.due) for one in each), sum(one.span_ns for one in each)
     sizes = Counter(batch.size for one in windows for batch in one.batches)
@@ -197,15 +200,34 @@ def reading(found: Account, percentile: str = "p99") -> Reading:
     return found.latency_ns.percentiles[percentile]
 
 
-def saturation(served: Served) -> str | None:
-    """Return what shows that a server could not keep up in a window, or None.
+def saturation(windows: Sequence[Served]) -> str | None:
+    """Return what shows that a server could not keep up, or None.
 
-    Either requests still waited when the grace was over; or none of the second half found a stream
-    free, and the mean wait grew from each quarter of the requests to the next.
+    Either requests of a window still waited when its grace was over; or the wait grew in a third of
+    the windows, and in two where there are two.
     """
-    if served.unserved:
-        waited = f"{served.unserved} of {len(served.schedule_ns)} requests still waited"
-        return f"{waited} long after the last one had come"
+    if left := next((why for one in windows if (why := _left_over(one))), None):
+        return left
+    grew = [why for one in windows if (why := _growth(one))]
+    if len(grew) < max(min(FEWEST_GREW, len(windows)), ceil(len(windows) / GREW)):
+        return None
+    return grew[0] if len(windows) == 1 else f"{grew[0]}, in {len(grew)} of {len(windows)} windows"
+
+
+def _left_over(served: Served) -> str | None:
+    """Return how many requests of a window were not served, or None."""
+    if not served.unserved:
+        return None
+    waited = f"{served.unserved} of {len(served.schedule_ns)} requests still waited"
+    return f"{waited} long after the last one had come"
+
+
+def _growth(served: Served) -> str | None:
+    """Return how the wait grew over a window, or None.
+
+    It did if none of the second half found a stream free, and the mean wait grew from each quarter
+    of the requests to the next.
+    """
     half_ns = served.schedule_ns[len(served.schedule_ns) // 2]
     if any(_found_free(one, served) and one.due_ns >= half_ns for one in served.batches):
         return None

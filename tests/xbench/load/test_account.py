@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -107,12 +109,12 @@ def test_a_slight_excess_is_saturation_and_says_how_the_wait_grew() -> None:
     """5 % above its capacity, where nothing is left over when the grace ends."""
     served = simulate(105, 10, 60)
     assert served.unserved == 0
-    assert "mean wait grew from" in str(saturation(served))
+    assert "mean wait grew from" in str(saturation([served]))
 
 
 def test_requests_that_were_not_served_say_how_many() -> None:
     served = simulate(2000, 10, 20)
-    assert str(saturation(served)).startswith(f"{served.unserved} of {len(served.schedule_ns)} ")
+    assert str(saturation([served])).startswith(f"{served.unserved} of {len(served.schedule_ns)} ")
 
 
 @pytest.mark.parametrize("rho", [0.6, 0.9])
@@ -122,13 +124,47 @@ def test_a_server_that_keeps_up_is_not_called_saturated(rho: float) -> None:
         clock = SimulatedClock()
         schedule = schedule_ns(parse_scenario(f"server:{100 * rho:g}"), 20, seed)
         run = server(clock, exponential(10 * MS, seed))
-        assert saturation(serve([run], schedule, clock=clock)) is None
+        assert saturation([serve([run], schedule, clock=clock)]) is None
 
 
-def test_one_saturated_window_is_enough() -> None:
+def test_requests_left_over_in_one_window_are_enough() -> None:
     found = account([simulate(50, 10, 20), simulate(200, 10, 20)])
     assert found.saturated
     assert found.latency_ns is None
+
+
+@cache
+def short_windows(percent: int) -> list[Served]:
+    """Return windows of some 200 requests, as most that are measured, at a utilisation."""
+    return [simulate(percent, 10, 200 / percent, seed) for seed in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("percent", "of_1", "of_5", "of_20"),
+    [
+        (80, (0, 0.01), (0, 0), (0, 0)),
+        (90, (0.01, 0.06), (0, 0.05), (0, 0)),
+        (95, (0.1, 0.2), (0, 0.2), (0, 0.1)),
+        (102, (0.2, 0.4), (0.4, 0.7), (0.4, 0.8)),
+        (105, (0.4, 0.6), (0.7, 1), (0.8, 1)),
+        (120, (0.8, 1), (1, 1), (1, 1)),
+    ],
+)
+def test_windows_that_grow_by_chance_are_no_saturation_and_an_overload_is(
+    percent: int, of_1: tuple[float, float], of_5: tuple[float, float], of_20: tuple[float, float]
+) -> None:
+    """The share of rows that are called saturated, of one window, of five and of twenty."""
+    windows = short_windows(percent)
+    for size, (least, most) in ((1, of_1), (5, of_5), (20, of_20)):
+        rows = [windows[start : start + size] for start in range(0, len(windows), size)]
+        share = sum(saturation(row) is not None for row in rows) / len(rows)
+        assert least <= share <= most, (size, share)
+
+
+def test_saturation_over_several_windows_says_in_how_many_the_wait_grew() -> None:
+    windows = short_windows(120)[:20]
+    grew = sum(saturation([one]) is not None for one in windows)
+    assert str(saturation(windows)).endswith(f", in {grew} of 20 windows")
 
 
 def test_an_account_is_plain_data() -> None:
