@@ -96,13 +96,19 @@ def _named(one: Evidence, evidence: Sequence[Evidence]) -> list[tuple[Row, str]]
     rows = [row for other in evidence for row in other.rows]
     differ: list[tuple[bool, Callable[[Row], str]]] = [
         (len({row.batch for row in rows}) > 1, lambda row: f"batch {row.batch}"),
-        (len({str(row.scenario) for row in rows}) > 1, lambda row: str(row.scenario)),
+        (len(set(map(_scenario_text, rows))) > 1, _scenario_text),
         ([other.host_id for other in evidence].count(one.host_id) > 1, lambda row: row.run),
     ]
     return [
         (row, ", ".join([row.name, *(told(row) for apart, told in differ if apart)]))
         for row in one.rows
     ]
+
+
+def _scenario_text(row: Row) -> str:
+    """Return how a row was asked; the rate that a search found has more digits than tell."""
+    rate_per_s = float(f"{row.scenario.rate_per_s:.5g}")
+    return str(replace(row.scenario, rate_per_s=rate_per_s))
 
 
 def _judged(quotes: Sequence[Quote]) -> tuple[Quote, ...]:

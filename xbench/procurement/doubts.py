@@ -72,10 +72,12 @@ def _of(quote: Quote) -> Iterator[str]:
             f"its joules are those of the {row.energy.scope} alone;"
             " what else the machine draws is in declared_other_w, or in no price"
         )
-    if row.threads and row.cores and row.threads < row.cores:
+    streams = row.scenario.streams
+    if row.threads and row.cores and (used := row.threads * streams) < row.cores:
+        at_once = "one inference" if streams == 1 else f"{streams} inferences"
         yield (
-            f"used {row.threads} of {row.cores} cores; a device is counted as one"
-            " inference at a time, the rest of it is paid and idle"
+            f"used {used} of {row.cores} cores; a device is counted as {at_once}"
+            " at a time, the rest of it is paid and idle"
         )
     if quote.fleet.evidence == MEASURED and row.scenario.arrivals == CONSTANT:
         yield "its requests came at constant intervals; real ones come in bursts"

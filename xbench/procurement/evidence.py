@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import dataclass, replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Row:
         label: The option that the command line named for its run, or None.
         latency_s: Percentiles of what a request waits for, by name; None where not bounded.
         extremes_s: The least and the most of the ``timed`` latencies, or None.
+        scenario: With the rate that a search found, where it was one.
         problem: Why no price may be put on it, and what helps; None where one may.
         loss: How far its outputs lie from the reference, relative to its largest value; 0 for a
             row at fp32, whose distance is rounding.
@@ -155,7 +156,6 @@ def _row(run: str, host: Mapping[str, Any], told: Mapping[str, Any], label: str 
     precision = str(told["precision"]["requested"])
     found = _device(host, device)
     parity = told["parity"]
-    scenario = parse_scenario(told["scenario"])
     return Row(
         name=str(told.get("label") or told["backend"]),
         run=run,
@@ -166,7 +166,7 @@ def _row(run: str, host: Mapping[str, Any], told: Mapping[str, Any], label: str 
         precision=precision,
         batch=int(told["batch"] or 1),
         boundary=str(told["boundary"]),
-        scenario=scenario,
+        scenario=_scenario(told),
         threads=told["threads"].get("requested"),
         cores=(found.get("details") or {}).get("cores"),
         throughput_per_s=_interval(told["throughput_per_s"]),
@@ -179,6 +179,17 @@ def _row(run: str, host: Mapping[str, Any], told: Mapping[str, Any], label: str 
         cautions=tuple(str(one["code"]) for one in told.get("cautions", ())),
         problem=_problem(told),
     )
+
+
+def _scenario(told: Mapping[str, Any]) -> Scenario:
+    """Return how a row was asked; of a search, at the rate that was found to hold, if one was."""
+    scenario, load = parse_scenario(told["scenario"]), told.get("load") or {}
+    holds_per_s = (load.get("search") or {}).get("holds_per_s")
+    if not scenario.searches or holds_per_s is None:
+        return scenario
+    if not 0 < holds_per_s < inf:
+        raise ValueError(f"not a rate: {holds_per_s!r}")
+    return replace(scenario, rate_per_s=float(holds_per_s))
 
 
 def _device(host: Mapping[str, Any], name: str) -> Mapping[str, Any]:

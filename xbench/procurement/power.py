@@ -69,13 +69,10 @@ def power_of(row: Row, option: Option) -> Power | None:
 def _capacity_per_s(row: Row) -> Interval:
     """Return inferences a second of one busy device.
 
-    A server was busy for a part of its time. Where the meter told joules and watts, their quotient
-    is the time of an inference; otherwise no more is proven than the rate that it was measured at.
+    A server was busy for a part of its time, and no meter tells of it: no more is proven than the
+    rate that it was measured at.
     """
-    told = row.energy
     if row.scenario.kind is Kind.SERVER:
-        if told.per_inference_j and told.load_w and told.load_w.low > 0:
-            return _product(told.load_w, inverse(told.per_inference_j))
         return exact(row.scenario.rate_per_s)
     assert row.throughput_per_s is not None  # a row without one has a problem
     return row.throughput_per_s

@@ -166,7 +166,9 @@ def _closing(found: Sizing) -> list[RenderableType]:
             Text(),
             Text("Interrupted: what was not measured by then is not known.", "yellow"),
         ]
-    return [*parts, Text(), Text(f"Every run is kept in {clean(found.folder)}", "dim")]
+    if found.caps:
+        parts += [Text(), Text(f"Every run is kept in {clean(found.folder)}", "dim")]
+    return parts
 
 
 def _cells(line: Line) -> tuple[str, ...]:

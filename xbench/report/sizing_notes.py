@@ -12,6 +12,7 @@ from xbench.report.text import clean
 from xbench.sizing.answer import Sizing
 from xbench.sizing.transfer import COMPUTE_REACHED, MEMORY_REACHED, MOST_THREADS
 from xbench.sizing.trial import Verdict
+from xbench.tuning.command import options
 from xbench.units import format_s, format_share
 
 FIGURES = {
@@ -102,10 +103,8 @@ def commands(found: Sizing) -> tuple[str, ...]:
     assert slo is not None
     good = [one.trial.measured.row for one in found.answers if one.trial and one.devices_least]
     limit = f"{WORDS[slo.percentile]}={limit_text(slo.limit_s)}"
+    asked = ["--scenario", "server", "--slo", limit, *options(found.spec)]
     return tuple(
-        clean(
-            f"xbench compare {shlex.quote(found.model)} --backends {shlex.quote(backend)} "
-            f"--scenario server --slo {limit}"
-        )
+        clean(shlex.join(["xbench", "compare", found.model, "--backends", backend, *asked]))
         for backend in dict.fromkeys(one.name.partition(" ")[0] for one in good)
     )

@@ -122,8 +122,8 @@ def measured_rows(caps: Caps, found: Sizing) -> Iterator[tuple[str, ...]]:
     if caps.served:
         rate = caps.served.row.scenario.rate_per_s
         percentiles = (_percentile(caps.served, one) for one in ("p50", found.demand.percentile))
-        name = clean(caps.served.name)
-        yield (name, *percentiles, "", "", f"as a server at {rate:.4g} a second")
+        name, much = clean(caps.served.name), ", too much" if caps.served.saturated else ""
+        yield (name, *percentiles, "", "", f"as a server at {rate:.4g} a second{much}")
 
 
 def _share(one: Measured) -> float | None:
@@ -162,7 +162,8 @@ def _line(same: Sequence[Answer]) -> Line:
     served = isinstance(trial.here, Fleet) and trial.here.evidence == MEASURED
     if trial.scale is None and served:
         evidence = "capped, server"
-    alone = "" if answer.devices else "alone"
+    queued = answer.devices or SERVER in (answer.reason or "")
+    alone = "alone" if trial.latency_s and not queued else ""
     used = tight.trial.memory.used if tight.trial else None
     cap = size_text(tight.profile.memory_cap_bytes)
     memory = f"{size_text(used) if used else '?'} of {'' if len(same) == 1 else '≥'}{cap} MiB"
@@ -212,7 +213,7 @@ def _beside(answer: Answer) -> str:
 def _percentile(one: Measured, name: str) -> str:
     found = one.row.latency_s.get(name)
     if found is None:
-        return "too few"
+        return ABSENT if one.saturated else "too few"
     return range_text(found.low, found.high, 3)
 
 

@@ -13,6 +13,7 @@ from xbench.catalog import resolve
 from xbench.comparison import compare
 from xbench.device import allowed_cpus, cpu_info, cpu_model
 from xbench.interrupts import Interrupts
+from xbench.lengths import batch_length
 from xbench.model import read_model
 from xbench.plan import Spec
 from xbench.preparation import Bindings, terms_of
@@ -114,18 +115,18 @@ def size(
     expand(spec.backends)  # a wrong name is told before anything is built
     least = _least(spec, hears)
     cpus = len(allowed_cpus())
-    groups = grouped(profiles, cpus)
+    groups = grouped([one for one in profiles if least.taken_by(one.profile)], cpus)
     folder = out or Path("xbench-runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-size-{_plain(spec)}"
     bench = Bench(spec, demand, folder, hears, comparer)
     found = bench.groups(groups)
-    answers = _answers(groups, found, least, demand, spec)
+    answers = _answers(profiles, groups, found, least, demand, spec)
     for group in groups:
         chosen = _chosen(group, answers)
         if chosen and not spec.quick:
             backend, devices = chosen
             bench.server(found, group, backend, demand.rate_per_s / devices)
     if found.served:
-        answers = _answers(groups, found, least, demand, spec)
+        answers = _answers(profiles, groups, found, least, demand, spec)
     return Sizing(
         model=spec.model,
         demand=demand,
@@ -145,18 +146,27 @@ def _least(spec: Spec, hears: Progress) -> Least:
     with Interrupts(lambda: hears.note("Stopping.")) as stop:
         resolved = resolve(spec.model, spec.seed, hears, stop.wake_fd, terms_of(spec))
     model = read_model(Path(resolved.path), resolved.name)
-    return least_of(Bindings(spec, model, resolved)[0])
+    bound = Bindings(spec, model, resolved)[0]
+    return least_of(bound, batch_length(model.inputs, bound.inputs))
 
 
 def _answers(
-    groups: Sequence[Group], found: Found, least: Least, demand: Demand, spec: Spec
+    profiles: Sequence[Wanted],
+    groups: Sequence[Group],
+    found: Found,
+    least: Least,
+    demand: Demand,
+    spec: Spec,
 ) -> dict[str, Answer]:
+    """Return the answer for each profile by its name; nothing was run for one without a group."""
+    group_of = {one.profile.name: group for group in groups for one in group.members}
     answers = {}
-    for group in groups:
-        for one in group.members:
-            rows = found.of(group, one)
-            answer = judge(one.profile, rows, least, demand, spec.precisions[0])
-            answers[one.profile.name] = as_served(answer, found.served.get(group.threads), demand)
+    for one in profiles:
+        group = group_of.get(name := one.profile.name)
+        rows = found.of(group, one) if group else ()
+        served = found.served.get(group.threads) if group else None
+        answer = judge(one.profile, rows, least, demand, spec.precisions[0])
+        answers[name] = as_served(answer, served, demand)
     return answers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -71,12 +71,16 @@ def judge(
         rows: Every backend as it was measured under its caps, or under larger ones on memory.
         least: The model.
         demand: With a limit on latency.
-        precision: That the device's own floor is told at.
+        precision: That was asked for; its floor, and those of what the rows compute in, count.
     """
     assert demand.slo is not None
-    floor_s = least.floor_s(profile, precision)
+    precisions = dict.fromkeys([precision, *(name for one in rows for name in one.precisions)])
+    floor_s = _floor_s(profile, least, precisions)
     beside = tuple((one.name, _least_of(profile, least, one.name)) for one in profile.accelerators)
     known = _Known(profile, floor_s, beside)
+    if not least.taken_by(profile):
+        why = f"it takes batches up to {profile.max_batch}, and the model's is {least.batch}"
+        return known.answer(Verdict.NO, why)
     if floor_s is not None and floor_s > demand.slo.limit_s:
         return known.no("on its cores one inference takes {floor} at the least, computed")
     cap_bytes = profile.memory_cap_bytes
@@ -125,6 +129,13 @@ class _Known:
             devices_least=low.devices.low if low else None,
             headroom=_headroom(trial, demand),
         )
+
+
+def _floor_s(profile: Profile, least: Least, precisions: Iterable[str]) -> float | None:
+    """Return the least seconds on the cores at any of these; None where one has no peak told."""
+    told = [least.floor_s(profile, one) for one in precisions]
+    known = [one for one in told if one is not None]
+    return min(known) if len(known) == len(told) else None
 
 
 def _least_of(profile: Profile, least: Least, accelerator: str) -> float | None:
@@ -187,7 +198,8 @@ def _without(known: _Known, rows: Sequence[Measured], near: Sequence[Measured]) 
         fix = f"`xbench compare MODEL --profile {known.profile.name}` tells it"
         return known.answer(Verdict.UNKNOWN, f"whether {names} fits into {cap}: {why}", fix)
     if undecided := [one for one in rows if _is_open(one)]:
-        helps = next((one.row.problem[1] for one in undecided if one.row.problem), None)
+        fixes = dict.fromkeys(one.row.problem[1] for one in undecided if one.row.problem)
+        helps = "; ".join(filter(None, fixes)) or None
         return known.answer(Verdict.UNKNOWN, "; ".join(map(_told, undecided)), helps)
     killed = [one for one in rows if one.status is Status.OOM_HOST]
     ran = [one for one in rows if one.row.problem is None and one.peak_bytes]
@@ -198,15 +210,14 @@ def _without(known: _Known, rows: Sequence[Measured], near: Sequence[Measured]) 
             peak = format_bytes(smallest.peak_bytes or 0)
             held = [f"{smallest.name}, the smallest, held {peak} at its peak"]
         return known.answer(Verdict.NO, f"its memory: {'; '.join(held)}; {cap} are there")
-    told = "; ".join(map(_told, rows))
-    if not rows or any(one.status is Status.UNAVAILABLE for one in rows):
-        return known.answer(Verdict.UNKNOWN, told or "nothing was measured")
-    return known.answer(Verdict.NO, f"no backend runs it: {told}")
+    if not rows:
+        return known.answer(Verdict.UNKNOWN, "nothing was measured")
+    return known.answer(Verdict.NO, f"no backend runs it: {'; '.join(map(_told, rows))}")
 
 
 def _is_open(measured: Measured) -> bool:
     """Return whether a row tells of this host or this run, and nothing of the model."""
-    if measured.status in (Status.TIMEOUT, Status.INTERRUPTED):
+    if measured.status in (Status.TIMEOUT, Status.INTERRUPTED, Status.UNAVAILABLE):
         return True
     return measured.status is Status.OK and measured.row.problem is not None
 

@@ -37,15 +37,21 @@ class Least:
     Attributes:
         work: As rooflines count it.
         flops: Operations that no method saves.
+        batch: Samples of it; None where the model does not tell.
     """
 
     work: Work
     flops: float
+    batch: int | None = None
 
     def again_bytes(self, precision: str) -> float:
         """Return the bytes that must come from memory in each inference, at the least."""
         compulsory = self.work.compulsory_at(precision)
         return 0.0 if compulsory is None else max(0.0, compulsory - CACHES_BYTES)
+
+    def taken_by(self, profile: Profile) -> bool:
+        """Return whether a device takes batches of that size."""
+        return profile.max_batch is None or (self.batch or 0) <= profile.max_batch
 
     def floor_s(
         self, profile: Profile, precision: str, accelerator: str | None = None
@@ -61,10 +67,10 @@ class Least:
         return floor_latency_s(profile, self.flops, again, precision, accelerator=accelerator)
 
 
-def least_of(bound: BoundModel) -> Least:
-    """Return what one inference of a model takes at the least."""
+def least_of(bound: BoundModel, batch: int | None = None) -> Least:
+    """Return what one inference of a model, of so many samples, takes at the least."""
     model = follow_shapes(infer(bound))
-    return Least(count(model), least_flops(model, {spec.name for spec in bound.inputs}))
+    return Least(count(model), least_flops(model, {spec.name for spec in bound.inputs}), batch)
 
 
 def least_flops(model: ModelProto, inputs: Iterable[str]) -> float:

@@ -104,7 +104,7 @@ class Bench:
         asked = {"scenario": f"server:{rate}", "time_budget_s": time_s, "launches": 3, **MORE}
         rows = self._run(found, group, group.lead, (backend,), name, **asked)
         # A row without a server's account was no server, whatever it is called.
-        served = [one for one in rows if one.row.problem is None and one.load]
+        served = [one for one in rows if one.load and (not one.row.problem or one.saturated)]
         if served:
             found.served[group.threads] = served[0]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xbench.procurement.evidence import Row, evidence_of
 from xbench.result import Status
+from xbench.roofline.work import parts
 from xbench.sizing.groups import Room, room
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Measured:
         row: As procurement reads it; its ``problem`` is why nothing can be sized by it.
         status: Of `xbench.result.Status`.
         thin: Whether all that it lacks is more launches.
+        effective: The precisions that the runtime told, such as ``int8+fp32``, or None.
         threads: Of one inference.
         cap_bytes: The cap on memory that was in force.
         peak_bytes: The most that the process and its children held; None where nobody told.
@@ -36,6 +38,7 @@ class Measured:
     row: Row
     status: Status
     thin: bool
+    effective: str | None
     threads: int
     cap_bytes: int | None
     peak_bytes: int | None
@@ -50,6 +53,16 @@ class Measured:
     def name(self) -> str:
         """Return the backend, with its precision where rows differ in it."""
         return self.row.name
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Return all that it may compute in on a device: what was asked for, and what it told."""
+        return tuple(dict.fromkeys((self.row.precision, *parts(self.effective))))
+
+    @property
+    def saturated(self) -> bool:
+        """Return whether it is a server that could not keep up with its requests."""
+        return self.status is Status.OK and bool((self.load or {}).get("saturated"))
 
     @property
     def median_s(self) -> float | None:
@@ -99,6 +112,7 @@ def _measured(
         and told["status"] == "ok"
         and told["rank"] is not None
         and row.parity == "agrees",
+        effective=told["precision"].get("effective"),
         threads=int(row.threads or 1),
         cap_bytes=caps.get("memory_bytes"),
         peak_bytes=_most((held.get("resident_peak_bytes"), memory.get("host"))),

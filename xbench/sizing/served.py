@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xbench.procurement.fleet import LONGER, Demand, Fleet, fleet
+from xbench.procurement.fleet import LONGER, Demand, Fleet, devices_for, fleet
 from xbench.sizing.judge import Answer, Headroom
 from xbench.sizing.rows import Measured
 from xbench.sizing.trial import Trial, Verdict, at_load_s
@@ -30,12 +30,10 @@ def _here(answer: Answer, trial: Trial, served: Measured, demand: Demand) -> Ans
     """Return the answer for a device like this host: the measurement decides."""
     assert demand.slo is not None
     percentile, found = demand.slo.percentile, fleet(served.row, demand)
+    if devices_for(demand.rate_per_s, served.row.scenario.rate_per_s) != answer.devices:
+        return answer  # it was measured at the rate of another number of devices
     if isinstance(found, Fleet):
-        if found.devices.value != answer.devices:
-            return answer  # it was measured at the rate of another number of devices
         return replace(answer, trial=replace(trial, here=found, latency_s=found.latency_s))
-    if answer.verdict is not Verdict.FITS_CAPPED:
-        return answer
     return replace(
         answer,
         verdict=Verdict.UNKNOWN if found.fix == LONGER else Verdict.MISSES_CAPPED,
@@ -54,14 +52,20 @@ def _modelled(answer: Answer, trial: Trial, served: Measured, demand: Demand) ->
     seen = served.row.latency_s.get(demand.slo.percentile)
     rate_per_s = served.row.scenario.rate_per_s
     worked_out = at_load_s(trial.measured.row, replace(demand, rate_per_s=rate_per_s), 1)
-    if answer.verdict is not Verdict.FITS or seen is None or seen.low <= worked_out.high:
+    if answer.verdict is not Verdict.FITS:
+        return answer
+    if served.saturated:
+        what = f"could not keep up with {rate_per_s:g} a second"
+    elif seen and seen.low > worked_out.high:
+        what = f"took {format_s(seen.low)} to {format_s(seen.high)}"
+    else:
         return answer
     return replace(
         answer,
         verdict=Verdict.MAY_FIT,
         reason=(
-            f"as a server here it took {format_s(seen.low)} to {format_s(seen.high)}, where the"
-            f" queue that was worked out takes at most {format_s(worked_out.high)}"
+            f"as a server here it {what}, where the queue that was worked out takes at most"
+            f" {format_s(worked_out.high)}"
         ),
         fix="Measure it as a server on the device itself",
         devices=None,

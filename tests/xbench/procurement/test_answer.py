@@ -23,17 +23,26 @@ from tests.xbench.procurement.market import (
 )
 from tests.xbench.report.runs import NO_RAPL, cell, energy, interval
 from xbench.errors import UnknownNameError, UsageError
+from xbench.load.scenario import parse_scenario
 from xbench.load.slo import Slo
 from xbench.procurement.answer import CHEAPEST, DEARER, TIE, Procurement, procure
 from xbench.procurement.doubts import doubts
-from xbench.procurement.evidence import Evidence, Row
+from xbench.procurement.evidence import Energy, Evidence, Row
 from xbench.procurement.fleet import Demand
 from xbench.procurement.prices import Option, Prices
 from xbench.procurement.quotes import Quote
-from xbench.result import Interval, Parity
+from xbench.result import Interval, Parity, Status
 
 SLO = Slo("p99", 0.1)
 DEMAND = Demand(200.0, SLO, 0.8)
+PROVEN = Parity("agrees", "onnxruntime:reference")
+UNMETERED = Energy(
+    per_inference_j=None,
+    load_w=None,
+    idle_w=None,
+    label="unavailable:not measured under server",
+    scope="none",
+)
 
 
 def of(*rows: Row, run: str = "run-1", **own: Any) -> Evidence:
@@ -107,13 +116,7 @@ def test_nothing_is_priced_in_silence(tmp_path: Path) -> None:
 
 def test_declared_watts_price_what_no_meter_told_and_are_labelled() -> None:
     """At 100 a second, 20 W are 0.2 J an inference."""
-    unmetered = row(100.0, width=0.0)
-    unmetered = replace(
-        unmetered,
-        energy=replace(
-            unmetered.energy, per_inference_j=None, load_w=None, idle_w=None, label="unavailable:x"
-        ),
-    )
+    unmetered = row(100.0, width=0.0, energy=UNMETERED)
     assert not ask(unmetered).quotes
     found = quote(unmetered, option(declared_load_w=20.0, declared_idle_w=5.0))
     assert found.power.label == "declared"
@@ -222,17 +225,60 @@ def test_doubts_about_rows_and_prices_are_said() -> None:
         assert part in said
 
 
-def test_a_server_row_is_priced_at_its_rate() -> None:
-    """Joules over watts tell how long it was busy: 0.2 J at 20 W are 10 ms."""
-    from xbench.load.scenario import parse_scenario
+def test_cores_are_used_by_all_streams_together() -> None:
+    """Two streams of one thread keep two cores at work."""
+    served = parse_scenario("server:50,streams=2")
+    own = option(declared_load_w=20.0)
+    for cores, said in ((2, False), (4, True)):
+        one = row(100.0, scenario=served, threads=1, cores=cores, energy=UNMETERED)
+        text = " ".join(doubts(ask(one, paid=prices(own))))
+        assert ("used 2 of 4 cores; a device is counted as 2 inferences at a time" in text) is said
+        assert "used 1 of" not in text
 
-    server = row(100.0, width=0.0, scenario=parse_scenario("server:50"), throughput_per_s=None)
-    found = quote(server, demand=Demand(200.0, SLO, 0.8))
+
+def test_a_server_row_is_priced_at_its_rate() -> None:
+    """Nothing proves that it could do more, so its declared watts are those of all its time."""
+    served = parse_scenario("server:50,max_batch=8")
+    server = row(100.0, width=0.0, scenario=served, throughput_per_s=None, energy=UNMETERED)
+    own = option(declared_load_w=20.0, declared_idle_w=5.0)
+    found = quote(server, own, Demand(200.0, SLO, 0.8))
     assert found.fleet.evidence == "measured"
     assert found.units.value == 4
-    assert found.power.busy_s.value == pytest.approx(0.01)
-    eights = row(100.0, width=0.0, batch=8, scenario=parse_scenario("server:50,max_batch=8"))
-    assert quote(eights, demand=Demand(200.0, None, 0.8)).power.busy_s.value == pytest.approx(0.01)
+    assert found.power.busy_s.value == pytest.approx(0.02)
+    assert found.power.per_inference_j is not None
+    assert found.power.per_inference_j.value == pytest.approx(0.4)
+
+
+def test_the_largest_rate_that_a_search_found_is_what_a_device_takes(tmp_path: Path) -> None:
+    """It is in the row's account; the scenario of the request has none. Each row has its own."""
+    rows = [
+        metered(
+            number,
+            name,
+            5e6,
+            scenario="server",
+            energy=None,
+            load={"search": {"slo": "p99=100ms", "holds_per_s": holds, "stopped": "tolerance"}},
+        )
+        for number, (name, holds) in enumerate((("fast", 60.512345), ("slow", 40.0)))
+    ]
+    run = evidence(tmp_path, *rows)
+    paid = prices(option(declared_load_w=20.0))
+    fast, slow = procure([run], paid, Demand(200.0, SLO, 0.8), TODAY).quotes
+    assert (fast.fleet.devices.value, slow.fleet.devices.value) == (4, 5)
+    assert fast.row_name == "fast, server:60.512"
+    assert slow.power.busy_s.value == pytest.approx(1 / 40)
+
+
+def test_a_search_that_found_no_rate_has_no_price(tmp_path: Path) -> None:
+    load = {"search": {"slo": "p99=100ms", "holds_per_s": None, "stopped": "budget"}}
+    why = "no rate was found that keeps to p99=100ms (budget)"
+    run = evidence(
+        tmp_path,
+        cell(0, "odd", status=Status.OK, scenario="server", parity=PROVEN, load=load, reason=why),
+    )
+    (refused,) = procure([run], prices(), DEMAND, TODAY).refusals
+    assert refused.reason == f"it is not ranked in its own run: {why}"
 
 
 def test_a_device_that_may_be_faster_may_wait_for_longer() -> None:

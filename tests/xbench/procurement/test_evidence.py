@@ -124,6 +124,14 @@ def test_an_interval_that_is_none_is_refused(tmp_path: Path, bounds: Any) -> Non
         read_evidence(write(tmp_path / "bent.json", told))
 
 
+@pytest.mark.parametrize("rate", [0, -1.0, float("inf"), "60"])
+def test_a_rate_that_is_none_is_refused(tmp_path: Path, rate: Any) -> None:
+    load = {"search": {"holds_per_s": rate}}
+    told = document(metered(0, "onnxruntime", 5e6, scenario="server", load=load))
+    with pytest.raises(UsageError, match=r"no result of xbench|is no JSON"):
+        read_evidence(write(tmp_path / "bent.json", told))
+
+
 @given(runs())
 @settings(max_examples=50, deadline=None)
 def test_whatever_xbench_writes_is_read(tmp_path_factory: pytest.TempPathFactory, run: Any) -> None:

@@ -77,6 +77,7 @@ def measured(
     status: Status = Status.OK,
     doubts: tuple[tuple[str, str], ...] = (),
     thin: bool = False,
+    effective: str | None = None,
     **own: Any,
 ) -> Measured:
     """Return a backend of so many inferences a second, at a share of this host's limits."""
@@ -87,6 +88,7 @@ def measured(
         row=told,
         status=status,
         thin=thin,
+        effective=effective,
         threads=threads,
         cap_bytes=cap,
         peak_bytes=peak,

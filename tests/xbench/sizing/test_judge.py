@@ -22,6 +22,7 @@ from tests.xbench.sizing.made import (
 )
 from xbench.procurement.fleet import Fleet
 from xbench.profiles import Profile
+from xbench.profiles.model import Cluster, Cpu
 from xbench.result import Status
 from xbench.sizing.judge import Answer, judge
 from xbench.sizing.rows import Measured
@@ -153,7 +154,47 @@ def test_a_kill_is_not_sure_while_another_backend_is_undecided() -> None:
     assert found.verdict is Verdict.UNKNOWN
     assert found.reason == "slow: timeout: it took too long"
     gone = answer(killed, failed("gone", Status.UNAVAILABLE, "it is not installed"))
-    assert gone.verdict is Verdict.NO
+    assert gone.verdict is Verdict.UNKNOWN
+    assert gone.reason == "gone: unavailable: it is not installed"
+    assert gone.fix == "Do something"
+    assert answer(killed, failed("odd")).verdict is Verdict.NO
+
+
+def test_memory_is_not_sure_while_a_backend_is_missing_here() -> None:
+    small = device(memory=320 * MIB, gflops=200.0, gbytes=20.0)
+    big, gone = measured("big", peak=600 * MIB), failed("gone", Status.UNAVAILABLE, "not installed")
+    assert answer(big, profile=small).verdict is Verdict.NO
+    found = answer(big, gone, profile=small)
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.reason == "gone: unavailable: not installed"
+    assert answer(gone, profile=small, slo="p99=4ms").verdict is Verdict.NO  # by its floor, still
+
+
+def test_the_floor_is_the_least_of_all_that_backends_compute_in() -> None:
+    """5 ms at fp32 and 1.25 at int8: with an int8 backend 4 ms are not ruled out."""
+    cores = Cluster(count=4, clock_ghz=1.0, per_cycle={"fp32": 50.0, "int8": 200.0})
+    both = replace(DEVICE, cpu=Cpu(clusters=(cores,)))
+    only = answer(measured(), profile=both, slo="p99=4ms")
+    assert only.verdict is Verdict.NO
+    assert only.floor_s == pytest.approx(0.005)
+    narrow = measured("narrow", 400.0, precision="int8")
+    for rows in ((narrow,), (measured(), narrow), (measured(effective="int8+fp32"),)):
+        found = answer(*rows, profile=both, slo="p99=4ms")
+        assert found.verdict is not Verdict.NO
+        assert found.floor_s == pytest.approx(0.00125)
+    untold = answer(narrow, profile=DEVICE, slo="p99=4ms")  # that has no figure at int8
+    assert untold.verdict is not Verdict.NO
+    assert untold.floor_s is None
+
+
+def test_a_device_that_takes_smaller_batches_does_not_fit() -> None:
+    """Whatever was measured for others with as many threads."""
+    four = replace(bare(), max_batch=4)
+    for batch, verdict in ((None, Verdict.FITS_CAPPED), (4, Verdict.FITS_CAPPED), (8, Verdict.NO)):
+        of = replace(least(), batch=batch)
+        found = judge(four, (measured(),), of, demand(), "fp32")
+        assert found.verdict is verdict
+    assert found.reason == "it takes batches up to 4, and the model's is 8"
 
 
 @pytest.mark.parametrize(

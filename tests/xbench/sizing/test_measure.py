@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from xbench.device import allowed_cpus
 from xbench.errors import InterruptedRunError, UnknownNameError
 from xbench.procurement.fleet import Fleet, devices_for
 from xbench.progress import Silent
-from xbench.result import CellResult, Run, Status
+from xbench.report.document import to_text
+from xbench.report.sizing import render
+from xbench.result import CellResult, Parity, Run, Status
 from xbench.sizing.answer import TEMPLATE, Sizing, size
+from xbench.sizing.document import to_json
 from xbench.sizing.groups import Wanted
 from xbench.sizing.measure import rounded_up
 from xbench.sizing.trial import Verdict
@@ -34,6 +38,7 @@ class Bench:
     interrupted_at: int | None = None
     thin: bool = False
     stays: bool = False
+    drowns: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, model: str, backends: tuple[str, ...], **asked: Any) -> Run:
@@ -65,6 +70,18 @@ class Bench:
         if peak > cap:
             why = {"reason": f"it needs more than the {cap} that it was capped to", "fix": "Less"}
             return cell(number, name, status=Status.OOM_HOST, caps=caps, threads=threads, **why)
+        if self.drowns and asked["scenario"].startswith("server:"):
+            return cell(
+                number,
+                name,
+                status=Status.OK,
+                reason="it cannot keep up with that rate",
+                parity=Parity("agrees"),
+                load={"saturated": "the mean wait grew"},
+                scenario=asked["scenario"],
+                caps=caps,
+                threads=threads,
+            )
         p50_ns = (4e6 + 1e6 * number) * 2 / asked["threads"]
         first = len(self.asked) == 1
         own = {"throughput_per_s": None} if self.thin and (first or self.stays) else {}
@@ -86,13 +103,14 @@ class Bench:
 ONE, TWO = bare("one", threads=1, memory=8 * GIB), bare("two", threads=2, memory=8 * GIB)
 TIGHT = device("tight", threads=2, memory=120 * MIB, gflops=200.0, gbytes=20.0)
 BOARD = device("board", threads=2, memory=4 * GIB, gflops=200.0, gbytes=20.0)
-PROFILES = {one.name: one for one in (ONE, TWO, TIGHT, BOARD)}
+SINGLE = replace(bare("single", threads=1, memory=16 * GIB), max_batch=1)
+PROFILES = {one.name: one for one in (ONE, TWO, TIGHT, BOARD, SINGLE)}
 
 needs_two = pytest.mark.skipif(len(allowed_cpus()) < 2, reason="it takes two CPUs")
 
 
 def sized(tmp_path: Path, bench: Bench, *profiles: Any, **own: Any) -> Sizing:
-    spec = replace(TEMPLATE, model=str(linear(tmp_path, 1)), **own)
+    spec = replace(TEMPLATE, model=str(linear(tmp_path, own.pop("batch", 1))), **own)
     asked: tuple[Wanted, ...] = wanted(*profiles)
     return size(spec, demand(), asked, out=tmp_path / "out", comparer=bench)
 
@@ -107,6 +125,27 @@ def test_profiles_with_the_same_caps_are_measured_once(tmp_path: Path) -> None:
     assert [one.profile.name for one in found.answers] == ["two", "board", "one"]
     assert found.answers[0].verdict is Verdict.FITS_CAPPED
     assert found.exit_status == 0
+
+
+def test_a_profile_that_takes_smaller_batches_is_answered_and_leads_no_caps(
+    tmp_path: Path,
+) -> None:
+    """The model's batch is 2. Nothing could be run under the largest memory: it takes one."""
+    bench = Bench()
+    found = sized(tmp_path, bench, SINGLE, ONE, batch=2, quick=True)
+    assert [one["profile"] for one in bench.asked] == ["one"]
+    single, one = found.answers
+    assert single.verdict is Verdict.NO
+    assert single.reason == "it takes batches up to 1, and the model's is 2"
+    assert one.verdict is Verdict.FITS_CAPPED
+    assert "single it takes batches up to 1, and" in " ".join(render(found).split())
+
+    (tmp_path / "alone").mkdir()
+    alone = sized(tmp_path / "alone", bench, SINGLE, batch=2, quick=True)
+    assert len(bench.asked) == 1
+    assert alone.exit_status == 1
+    assert "1 does not fit" in " ".join(render(alone).split())
+    assert json.loads(to_text(to_json(alone)))["measured"] == []
 
 
 @needs_two
@@ -190,6 +229,22 @@ def test_the_chosen_backend_is_measured_as_a_server_at_the_rate_of_a_device(
     assert found.answers[0].trial
     assert isinstance(found.answers[0].trial.here, Fleet)
     assert found.answers[0].trial.here.evidence == "modelled"
+
+
+def test_a_server_that_cannot_keep_up_is_kept_and_told(tmp_path: Path) -> None:
+    """It is not ranked and has no latency: that is what it says."""
+    found = sized(tmp_path, Bench(drowns=True), ONE)
+    (answer,) = found.answers
+    assert answer.verdict is Verdict.MISSES_CAPPED
+    assert answer.reason == "as a server at 30 a second it could not keep up"
+    assert found.exit_status == 1
+    (caps,) = found.caps
+    assert caps.served
+    assert caps.served.saturated
+    text = " ".join(render(found).split())
+    assert "lean - - as a server at 30 a second, too much" in text
+    assert "as a server at 30 a second it could not keep up. Measure it at less" in text
+    assert json.loads(to_text(to_json(found)))["measured"][0]["server"]["reason"]
 
 
 def test_a_backend_that_fails_leaves_its_reason(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
+from tests.xbench.report.html.test_reproduce import asked_by
 from tests.xbench.report.runs import HOSTILE
 from tests.xbench.sizing.made import (
     GIB,
@@ -24,6 +26,7 @@ from xbench.profiles import Profile, profiles
 from xbench.report.document import to_text
 from xbench.report.sizing import markdown, render
 from xbench.report.sizing_figures import range_text
+from xbench.report.sizing_notes import commands
 from xbench.result import Status
 from xbench.sizing.answer import TEMPLATE, Caps, Sizing
 from xbench.sizing.document import to_json
@@ -108,6 +111,25 @@ def test_the_way_to_know_it_is_a_command() -> None:
     assert "xbench compare model.onnx --backends fast --scenario server --slo p99=50ms" in flat(
         render(sizing(FAST))
     )
+
+
+def test_the_command_for_the_device_asks_for_the_model_that_was_sized(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same file, weights, shapes and precision; nothing of how long it was measured here."""
+    own: dict[str, Any] = {
+        "shapes": {"ids": (1, 128)},
+        "precision": "int8",
+        "seed": 9,
+        "inputs": "my feeds.npz",
+        "trust": True,
+    }
+    found = sizing(FAST)
+    (text,) = commands(replace(found, spec=replace(found.spec, **own)))
+    asked = asked_by(text, monkeypatch)
+    assert (asked.scenario, asked.slo, asked.backends) == ("server", "p99=50ms", ("fast",))
+    assert {name: getattr(asked, name) for name in own} == own
+    assert asked.time_budget_s > TEMPLATE.time_budget_s
 
 
 def test_sizes_of_one_device_share_a_line() -> None:

@@ -38,6 +38,37 @@ def test_what_a_server_was_measured_to_do_stands_in_place_of_the_queue() -> None
     assert (latency.low, latency.high) == (0.020, 0.022)
 
 
+def drowned(rate_per_s: float = 30.0) -> Measured:
+    """Return a server that could not keep up: `xbench.rows` gives it no latency."""
+    one = server(0.0, 0.0, rate_per_s)
+    empty = dict.fromkeys(one.row.latency_s)
+    why = "it is not ranked in its own run: it cannot keep up with that rate"
+    row = replace(
+        one.row, latency_s=empty, extremes_s=None, throughput_per_s=None, problem=(why, "")
+    )
+    return replace(one, row=row, load={"saturated": "the mean wait grew"})
+
+
+def test_a_server_that_cannot_keep_up_takes_the_fit_back() -> None:
+    found = as_served(answer(bare()), drowned(), demand())
+    assert found.verdict is Verdict.MISSES_CAPPED
+    assert found.reason == "as a server at 30 a second it could not keep up"
+    assert (found.devices, found.devices_least) == (None, None)
+
+
+def test_a_device_only_may_fit_where_the_server_here_cannot_keep_up() -> None:
+    found = as_served(answer(FAST), drowned(), demand())
+    assert found.verdict is Verdict.MAY_FIT
+    assert "could not keep up with 30 a second, where the queue" in (found.reason or "")
+
+
+def test_a_server_at_the_rate_of_another_number_of_devices_says_nothing() -> None:
+    before = answer(bare())
+    assert before.devices == 1
+    for other in (drowned(15.0), server(0.060, 0.070, 15.0), server(0.02, 0.022, 15.0)):
+        assert as_served(before, other, demand()) == before
+
+
 @pytest.mark.parametrize(
     ("low_s", "high_s", "verdict"),
     [(0.060, 0.070, Verdict.MISSES_CAPPED), (0.026, 0.0526, Verdict.UNKNOWN)],
