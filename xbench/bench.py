@@ -55,10 +55,10 @@ class Bench:
         return {"how": "loaded"}
 
     def convert(self, job: Message) -> Message:
-        """Make the form of the model that the adapter keeps, where it has one of its own."""
-        model, limits = _asked(job)
+        """Make the form that the adapter keeps of the model at every size, where it has its own."""
         if isinstance(self.adapter, Converts):
-            self.adapter.convert(model, limits, job["precision"])
+            for model in _models(job).values():
+                self.adapter.convert(model, _asked(job)[1], job["precision"])
         return {}
 
     def load(self, job: Message) -> Message:
@@ -69,8 +69,7 @@ class Bench:
         feeds |= {one["batch"]: load_feeds(Path(one["feeds"])) for one in job["sizes"]}
         self.memory.end("inputs")  # the harness's own: no cost of the model
         if isinstance(self.adapter, Converts):
-            for model in _models(job).values():
-                self.adapter.convert(model, _asked(job)[1], job["precision"])
+            self.convert(job)
             self.memory.end("convert")
         start = perf_counter()
         self.session = self._open(job, 1)

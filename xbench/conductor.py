@@ -60,6 +60,7 @@ class Conductor:
         self._rounds = Rounds(self._epochs, samples)
         self._loads = dict(earlier.loads if earlier else {})
         self._seen: set[tuple[int, str, int]] = set()
+        self._made: set[tuple[int, int | None]] = set()
         self._regime = Regime(progress)
         self._turns = Turns(self._regime, interrupts, spec.seed)
         self._stopping = Stopping(spec, self._jobs, self._rounds, self._failures)
@@ -114,6 +115,7 @@ class Conductor:
                 self._interrupts,
                 self._spec.timeout_s,
                 lambda text: self._phase(launch, text),
+                self._made,
             ) as crew:
                 self._start(crew, group)
                 worth_s = WORTH_OF_START * (monotonic() - start_s)

@@ -49,8 +49,25 @@ class Failed(Exception):  # noqa: N818 -- carries a Failure from where it shows 
         self.failure = failure
 
 
+def _converts(backend: str) -> bool:
+    """Return whether an adapter keeps a form of its own; one that is not there keeps none."""
+    try:
+        return isinstance(create(backend), Converts)
+    except XbenchError:
+        return False
+
+
 class Crew:
-    """All workers of one launch. Whatever happens, none outlives the ``with`` block."""
+    """All workers of one launch. Whatever happens, none outlives the ``with`` block.
+
+    Args:
+        launch: Its number.
+        folder: Takes logs and outputs.
+        interrupts: Ends what a worker does when the user asks to stop.
+        timeout_s: Of each step of a worker.
+        phase: Is told what begins.
+        made: The cells and batches whose own forms have been made, which crews of a run share.
+    """
 
     def __init__(
         self,
@@ -59,8 +76,10 @@ class Crew:
         interrupts: Interrupts,
         timeout_s: float,
         phase: Callable[[str], None],
+        made: set[tuple[int, int | None]] | None = None,
     ) -> None:
         self.launch = launch
+        self._made: set[tuple[int, int | None]] = set() if made is None else made
         self.members: dict[int, Member] = {}
         self._folder = folder
         self._interrupts = interrupts
@@ -88,8 +107,7 @@ class Crew:
             Failed: If it did not get that far; it is ended, its log kept.
         """
         label = job.cell.label
-        if job.cell.limits.memory_bytes is not None and self.launch == 0:
-            self._convert_apart(job)
+        self._convert_apart(job)
         on_device = LaunchMemory(job.cell.limits)  # what those before hold is no part of it
         try:
             process = WorkerProcess("xbench.worker", job.cell.limits, self._interrupts)
@@ -117,28 +135,35 @@ class Crew:
         )
 
     def _convert_apart(self, job: Job) -> None:
-        """Have a worker without a cap on memory make the form that an adapter keeps, if it does.
+        """Have a worker of its own make the form that an adapter keeps, where that would be seen.
 
-        A device is given what was made elsewhere: the cap is on what it takes to run that.
+        A device is given what was made elsewhere: a cap on memory is on what it takes to run that,
+        and so is what a GPU is seen to hold.
 
         Raises:
             Failed: If it cannot be made.
         """
-        try:
-            if not isinstance(create(job.cell.backend), Converts):
-                return
-        except XbenchError:  # its own worker says so
+        limits, key = job.cell.limits, (job.cell.id, job.cell.batch)
+        seen = limits.memory_bytes is not None or limits.device != "cpu"
+        if not seen or key in self._made or not _converts(job.cell.backend):
             return
-        free = replace(job, cell=replace(job.cell, limits=job.cell.limits.helpers))
+        free = replace(job, cell=replace(job.cell, limits=limits.helpers))
         try:
             process = WorkerProcess("xbench.worker", free.cell.limits, self._interrupts)
         except OSError as error:
             raise self._failed(job, "start", Status.CRASHED, str(error), "") from error
-        member = self.members[job.cell.id] = Member(free, process)
-        self.tell(f"converting the model for {job.cell.label}")
-        self._ask(member, "import", {"do": "prepare", **setting(free)}, self._timeout_s)
-        self._ask(member, "load", {"do": "convert", **setting(free)}, self._timeout_s)
-        self.members.pop(job.cell.id).process.end()
+        member = Member(free, process)
+        try:
+            self.tell(f"converting the model for {job.cell.label}")
+            self._ask(member, "import", {"do": "prepare", **setting(free)}, self._timeout_s)
+            self._ask(member, "load", {"do": "convert", **setting(free)}, self._timeout_s)
+        except Failed:
+            process.end()
+            self._keep_log(member)
+            raise
+        finally:
+            process.end()
+        self._made.add(key)
 
     def turn(self, cell: int, feed: int, seed: int = 0) -> Message:
         """Return what one turn of ``cell`` on input set ``feed`` told: its latencies and more.
@@ -172,6 +197,7 @@ class Crew:
             Failed: If it cannot run it; it is ended, its log kept.
         """
         member = self.members[job.cell.id]
+        self._convert_apart(job)
         member.job = job
         told = self._ask(
             member, "load", {"do": "reload", "max_s": RELOADED_S, **setting(job)}, self._timeout_s

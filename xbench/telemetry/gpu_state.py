@@ -7,7 +7,7 @@ clock down are read before the turn as well: what they grew by was within it, or
 before that the driver had not counted yet. Nothing is read while a turn is timed, and nothing at
 all for a worker on the CPU.
 
-Written against NVML's documentation and tested with a simulated driver, not yet run on hardware.
+Tested with a simulated driver, and run on an H100 (docs/evidence).
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class Workshop:
         self._references: dict[int, Job] = {}
         self._missing: dict[int, str | None] = {}
         self._kept: set[tuple[int, str, int]] = set()
+        self._made: set[tuple[int, int | None]] = set()
         self._looking: Crew | None = None
         self._launch = self._number = 0
         self._start_s = monotonic()
@@ -160,8 +161,9 @@ class Workshop:
 
     def _crew(self) -> Crew:
         launch, self._launch = self._launch, self._launch + 1
-        spec = self._stock.spec
-        return Crew(launch, self._stock.folder, self._interrupts, spec.timeout_s, lambda _: None)
+        stock = self._stock
+        asked = (stock.folder, self._interrupts, stock.spec.timeout_s)
+        return Crew(launch, *asked, lambda _: None, self._made)
 
     def _end_looking(self) -> None:
         if self._looking is not None:

@@ -17,7 +17,8 @@ from xbench.testing import models
 SCRIPT = Path(__file__).parents[3] / "scripts/gpu-check"
 DRIVER = """#!/bin/sh
 case "$1" in
---query-gpu=name) echo "NVIDIA Double 80GB"; echo "NVIDIA Double 80GB" ;;
+--query-gpu=index,uuid,name)
+    echo "0, GPU-aaaa1111, NVIDIA Double 80GB"; echo "1, GPU-bbbb2222, NVIDIA Other 16GB" ;;
 *) echo "driver said: $*" ;;
 esac
 exit {status}
@@ -36,7 +37,8 @@ def check(
         program.chmod(0o755)
     paths = [str(programs), *([] if driver is None else os.environ["PATH"].split(os.pathsep))]
     return subprocess.run(
-        [python, SCRIPT, "--out", str(folder / "evidence"), *arguments],
+        [python, SCRIPT, "--out", "evidence", *arguments],
+        cwd=folder,
         env={**os.environ, "PATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
@@ -69,15 +71,36 @@ def test_an_environment_that_cannot_be_made_is_told_apart(tmp_path: Path) -> Non
     assert "No matching distribution" in (folder / "install-tools.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("device", "gpu"),
+    [
+        ("cuda:1", "NVIDIA Other 16GB"),
+        ("gpu-BBBB", "NVIDIA Other 16GB"),
+        ("all", "NVIDIA Double 80GB, NVIDIA Other 16GB"),
+        ("MIG-1", "NVIDIA Double 80GB, NVIDIA Other 16GB"),
+    ],
+)
+def test_the_evidence_is_of_the_gpu_that_was_asked_for(
+    tmp_path: Path, device: str, gpu: str
+) -> None:
+    """A machine may have several kinds."""
+    nothing = ("--tests", "none", "--models", "none", "--python", sys.executable)
+    driver = DRIVER.replace("{status}", "0")
+    done = check(tmp_path, "--device", device, *nothing, driver=driver)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (tmp_path / "evidence").glob("*/evidence.json")
+    assert json.loads(file.read_text())["gpu"] == gpu
+
+
 def test_what_was_asked_and_answered_is_kept(tmp_path: Path) -> None:
     """Where the driver's program answers and nothing can run, both failures are told apart."""
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has a GPU: run scripts/gpu-check itself")
-    model = models.perceptron().write(tmp_path).path
+    models.perceptron().write(tmp_path).path.rename(tmp_path / "mine.onnx")
     only = "tests/adapters/tensorrt/test_hardware.py"
     done = check(
         tmp_path,
-        *("--python", sys.executable, "--tests", only, "--models", str(model)),
+        *("--python", sys.executable, "--tests", only, "--models", "mine.onnx"),
         *("--precisions", "fp32", "--backends", "onnxruntime", "--batch", "4"),
         driver=DRIVER.replace("{status}", "0"),
     )
@@ -91,10 +114,10 @@ def test_what_was_asked_and_answered_is_kept(tmp_path: Path) -> None:
     steps = {step["name"]: step for step in evidence["steps"]}
     assert list(steps) == [
         *("nvidia-smi", "before", "versions", "devices", "tests"),
-        *("compare-perceptron", "after"),
+        *("compare-mine", "after"),
     ]
-    assert steps["compare-perceptron"]["status"] != 0
+    assert steps["compare-mine"]["status"] != 0
     assert steps["tests"]["status"] == 0
     assert "driver said: -q" in (folder / "nvidia-smi.log").read_text()
-    assert "cuda:0 cannot be used here" in (folder / "compare-perceptron.log").read_text()
-    assert "compare-perceptron ended with status" in done.stdout
+    assert "cuda:0 cannot be used here" in (folder / "compare-mine.log").read_text()
+    assert "compare-mine ended with status" in done.stdout
