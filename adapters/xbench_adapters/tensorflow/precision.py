@@ -15,8 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from xbench.authoring import joined
+from xbench_adapters.tensorflow.unfolded import gpu_is_on
 
-SIDE = 256
+SIDE, GPU_SIDE = 256, 1024
+"""Rows of the matrices that are tried; on a GPU more, as cuBLAS may spare small ones."""
+
 FINE, COARSE = 1 + 2.0**-12, 1 + 2.0**-9
 """Float32 has 23 bits after the point and keeps both; TF32 has 10, bfloat16 7."""
 
@@ -128,17 +131,18 @@ def multiplied_in(*, compiled: bool) -> str:
         compiled: Whether XLA computes them.
     """
     multiply = tf.function(_products, jit_compile=compiled, autograph=False)
-    found = [_kept(multiply, number) for number in (FINE, COARSE)]
+    side = GPU_SIDE if gpu_is_on() else SIDE
+    found = [_kept(multiply, number, side) for number in (FINE, COARSE)]
     return "fp32" if found[0] else "tf32" if found[1] else "bf16"
 
 
-def _kept(multiply: Any, number: float) -> bool:
-    x = np.full((SIDE, SIDE), number, np.float32)
-    products = multiply(tf.constant(x), tf.eye(SIDE))
+def _kept(multiply: Any, number: float, side: int) -> bool:
+    x = np.full((side, side), number, np.float32)
+    products = multiply(tf.constant(x), tf.eye(side))
     return all(np.array_equal(one.numpy().reshape(x.shape), x) for one in products)
 
 
 def _products(x: Any, one: Any) -> tuple[Any, Any]:
-    image = tf.reshape(x, [1, 16, SIDE // 16, SIDE])
-    kernel = tf.reshape(one, [1, 1, SIDE, SIDE])
+    image = tf.reshape(x, [1, 16, -1, *x.shape[1:]])
+    kernel = tf.reshape(one, [1, 1, *one.shape])
     return tf.linalg.matmul(x, one), tf.nn.conv2d(image, kernel, 1, "VALID")

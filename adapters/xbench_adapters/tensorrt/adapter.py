@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
 
 from xbench.adapter import Availability, BoundModel, Limits
 from xbench.authoring import chosen, installed, require
@@ -38,7 +39,8 @@ class TensorRtAdapter:
 
     def __init__(self, variant: str = "") -> None:
         self.variant = chosen(self.name, self.variants, variant)
-        self._engine: Engine | None = None
+        self._unloaded: dict[Any, Engine] = {}
+        self._known: WeakValueDictionary[Any, Engine] = WeakValueDictionary()
 
     def available(self) -> Availability:
         """Return whether it and CUDA's bindings are installed, and which GPUs the driver lists.
@@ -66,16 +68,16 @@ class TensorRtAdapter:
     def load(self, model: BoundModel, limits: Limits, precision: str) -> TensorRtSession:
         """Return a session of an engine that another process has built, or that was kept.
 
+        From then on the engine is the session's: it goes with the last one that runs it.
+
         Raises:
             UnsupportedNodeError: If TensorRT refuses a node; the others are named with it.
             UsageError: If the device or the precision cannot be held.
             DeviceMemoryError: If the GPU has too little memory.
         """
         device = self._device(limits, precision)
-        if self._engine is None:
-            self.convert(model, limits, precision)
-        engine, self._engine = self._engine, None
-        assert engine is not None
+        engine = self._engine(model, device, precision)
+        self._unloaded.pop(_decides(model, device, precision), None)
         return TensorRtSession(engine, model, device, captured=self.variant == "graph")
 
     def convert(self, model: BoundModel, limits: Limits, precision: str) -> None:
@@ -86,12 +88,9 @@ class TensorRtAdapter:
             UsageError: If the device or the precision cannot be held.
             DeviceMemoryError: If the GPU has too little memory.
         """
-        from xbench_adapters.tensorrt.engine import engine_of
-
         device = self._device(limits, precision)
-        trt, cudart = gpu.modules()
-        gpu.check(cudart, cudart.cudaSetDevice(device.ordinal))
-        self._engine = engine_of(model, device, precision, str(trt.__version__))
+        engine = self._engine(model, device, precision)
+        self._unloaded[_decides(model, device, precision)] = engine
 
     def check(self, model: BoundModel, limits: Limits, precision: str) -> None:
         """Raise what TensorRT's parser refuses, in a process of its own; nothing is built.
@@ -104,6 +103,19 @@ class TensorRtAdapter:
 
         parse(model, self._device(limits, precision), precision)
 
+    def _engine(self, model: BoundModel, device: Gpu, precision: str) -> Engine:
+        """Return the engine of ``model``, got anew unless it is at hand."""
+        from xbench_adapters.tensorrt.engine import engine_of
+
+        decides = _decides(model, device, precision)
+        if (found := self._known.get(decides)) is not None:
+            return found
+        trt, cudart = gpu.modules()
+        gpu.check(cudart, cudart.cudaSetDevice(device.ordinal))
+        engine = engine_of(model, device, precision, str(trt.__version__))
+        self._known[decides] = engine
+        return engine
+
     def _device(self, limits: Limits, precision: str) -> Gpu:
         """Return the GPU that was asked for, once sure that it and the precision can be held."""
         named = limits.uuid or re.fullmatch(r"cuda:(\d+)", limits.device)
@@ -114,3 +126,8 @@ class TensorRtAdapter:
         if precision == "tf32":
             gpu.require_tf32(found)
         return found
+
+
+def _decides(model: BoundModel, device: Gpu, precision: str) -> tuple[Any, ...]:
+    """Return what decides an engine within one process."""
+    return model.path, tuple(model.shapes.items()), device, precision

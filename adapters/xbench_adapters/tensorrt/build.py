@@ -15,16 +15,23 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from xbench.apart import answer
+from xbench.authoring import joined
 from xbench.errors import UsageError
 from xbench_adapters.tensorrt import gpu, kept, said
-from xbench_adapters.tensorrt.types import FLOATS, NARROWEST_FIRST, NUMPY
+from xbench_adapters.tensorrt.types import FLOATS, NUMPY
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPTIONS = {"strongly_typed": True, "optimization_level": 3}
 PRODUCTS = {"CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM", "ATTENTION_OUTPUT"}
-QUANTIZERS = {"QUANTIZE", "DYNAMIC_QUANTIZE"}
+SHAPES_ANEW = {"IDENTITY", "SHUFFLE", "SQUEEZE", "UNSQUEEZE"}
+"""Layers that may stand between dequantising and a product, which still is fused with it."""
+MOVES = SHAPES_ANEW | {
+    "CAST", "CONCATENATION", "CONSTANT", "DEQUANTIZE", "DYNAMIC_QUANTIZE", "FILL", "GATHER",
+    "PADDING", "QUANTIZE", "REVERSE_SEQUENCE", "SCATTER", "SELECT", "SLICE",
+}  # fmt: skip
+"""Layers that lay elements elsewhere or change their type, and compute none."""
 DECIDES_SHAPES = "Its values decide shapes within the model, and TensorRT needs them when it builds"
 
 
@@ -135,23 +142,57 @@ def _asked(model: ModelProto) -> dict[str, str]:
 
 
 def precision(network: Any, *, tf32: bool) -> str | None:
-    """Return the narrowest arithmetic of a network's products, or of all where it has none.
+    """Return the precisions of a network's products, such as ``int8+fp32``, or else of the rest.
 
-    The types of a strongly typed network are the engine's. ``int8`` is a network that quantises:
-    TensorRT fuses that with the products. None is a network that computes with whole numbers.
+    The types of a strongly typed network are the engine's. None is a network that computes
+    nothing but whole numbers.
     """
+    layers = [network.get_layer(place) for place in range(network.num_layers)]
+    makers = {
+        layer.get_output(place).name: layer
+        for layer in layers
+        for place in range(layer.num_outputs)
+    }
     products: set[str] = set()
     others: set[str] = set()
-    for place in range(network.num_layers):
-        layer = network.get_layer(place)
-        kind = layer.type.name
-        if kind in QUANTIZERS:
-            return "int8" if layer.get_output(0).dtype.name == "INT8" else "fp8"
-        found = {layer.get_output(one).dtype.name for one in range(layer.num_outputs)}
-        (products if kind in PRODUCTS else others).update(found)
-    named = {FLOATS[kind] for kind in products or others if kind in FLOATS}
-    narrowest = next((one for one in NARROWEST_FIRST if one in named), None)
-    return "tf32" if tf32 and narrowest == "fp32" else narrowest
+    for layer in layers:
+        if layer.type.name in PRODUCTS:
+            products |= _multiplied(layer, makers)
+        elif layer.type.name not in MOVES:
+            others |= _floats(layer)
+    found = products or others
+    return joined("tf32" if tf32 and kind == "fp32" else kind for kind in found) or None
+
+
+def _multiplied(layer: Any, makers: Mapping[str, Any]) -> set[str]:
+    """Return in what a product is computed.
+
+    That is the type that both sides were dequantised from, with which TensorRT fuses it. Where
+    only the weights were, they are narrow in memory alone.
+    """
+    left, right = (_dequantized(layer.get_input(place), makers) for place in (0, 1))
+    return {left.lower()} if left and left == right else _floats(layer)
+
+
+def _dequantized(tensor: Any, makers: Mapping[str, Any]) -> str | None:
+    """Return the type that a tensor was dequantised from; None if it was not.
+
+    Args:
+        tensor: What a product is given; None where that is weights and no tensor.
+        makers: The layer that gives each tensor, by the tensor's name.
+    """
+    layer = None if tensor is None else makers.get(tensor.name)
+    if layer is None:
+        return None
+    if layer.type.name in SHAPES_ANEW:
+        return _dequantized(layer.get_input(0), makers)
+    return str(layer.get_input(0).dtype.name) if layer.type.name == "DEQUANTIZE" else None
+
+
+def _floats(layer: Any) -> set[str]:
+    """Return the precisions of what a layer gives; whole numbers have none."""
+    kinds = {layer.get_output(place).dtype.name for place in range(layer.num_outputs)}
+    return {FLOATS[kind] for kind in kinds if kind in FLOATS}
 
 
 if __name__ == "__main__":

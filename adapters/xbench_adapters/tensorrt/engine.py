@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 from xbench import modelfile
@@ -26,21 +25,20 @@ BUILDING = "building the engine"
 AS_ASKED = {"fp32", "tf32"}  # the row says what the graph holds; the others must be in the graph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Engine:
     """An engine, and how it came to be.
 
     Attributes:
         serialized: As TensorRT reads it.
-        report: What its building told: ``precision``, ``layers``, ``options`` and ``seconds``.
+        report: What its building told: ``precision``, ``layers``, ``options`` and ``seconds``,
+            which are those of the building even where it was kept.
         kept: ``built now``, ``built now, not kept`` or ``kept from earlier``.
-        seconds: How long it took to get it this time.
     """
 
     serialized: bytes
     report: Mapping[str, Any]
     kept: str
-    seconds: float
 
 
 def engine_of(model: BoundModel, gpu: Gpu, precision: str, tensorrt: str) -> Engine:
@@ -57,7 +55,6 @@ def engine_of(model: BoundModel, gpu: Gpu, precision: str, tensorrt: str) -> Eng
         UsageError: If the graph does not hold the precision.
         DeviceMemoryError: If the GPU has too little memory to build it.
     """
-    start_s = perf_counter()
     what = _built_from(model, gpu, precision, tensorrt)
     with kept.alone(kept.key(what)):
         if found := kept.find(what):
@@ -66,7 +63,7 @@ def engine_of(model: BoundModel, gpu: Gpu, precision: str, tensorrt: str) -> Eng
             engine, report = _built(model, gpu, precision, what["on"])
             how = "built now" if kept.keep(what, engine, report) else "built now, not kept"
     _check_precision(report["precision"], precision)
-    return Engine(engine, report, how, perf_counter() - start_s)
+    return Engine(engine, report, how)
 
 
 def parse(model: BoundModel, gpu: Gpu, precision: str) -> None:
@@ -124,8 +121,8 @@ def _job(model: BoundModel, gpu: Gpu, precision: str, folder: Path) -> dict[str,
 
 
 def _check_precision(held: str | None, asked: str) -> None:
-    """Raise unless the network holds a precision that must be in the graph itself."""
-    if asked not in AS_ASKED and held != asked:
+    """Raise unless a product holds the precision, where that must be in the graph itself."""
+    if asked not in AS_ASKED and asked not in (held or "").split("+"):
         reason = f"the graph computes in {held or 'whole numbers'}, and {asked} was asked for"
         fix = "TensorRT takes the graph's own arithmetic: give it a graph that was converted"
         raise UsageError(reason, fix)

@@ -251,13 +251,12 @@ class TensorRtSession:
         return Facts(
             precision=report["precision"],
             fallback=Fallback(0, (), self._device.name),  # an engine is whole, or not built
-            convert_s=self._engine.seconds,
+            convert_s=report["seconds"],  # of the building, also where the engine was kept
             allocator_bytes=int(self._cuda_engine.device_memory_size_v2),
             options={
                 **{name: str(value) for name, value in report["options"].items()},
                 "engine": self._engine.kept,
                 "engine_bytes": str(len(self._engine.serialized)),
-                "engine_build_s": f"{report['seconds']:.3f}",
                 "layers": f"{self._cuda_engine.num_layers}, from {report['layers']} of the network",
                 "cuda_graph": str(self._captured),
                 "gpu": f"{self._device.model}, driver {self._device.driver}",

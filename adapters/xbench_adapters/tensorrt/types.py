@@ -20,7 +20,6 @@ NUMPY = {
 """NumPy's name for each type that an input or output can have. The names are those of 10 and 11."""
 
 FLOATS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "FP8": "fp8"}
-NARROWEST_FIRST = ("fp8", "bf16", "fp16", "fp32")
 
 
 def numpy_dtype(element: Any, name: str) -> Any:

@@ -193,6 +193,23 @@ def test_what_rounds_products_is_noticed(monkeypatch: pytest.MonkeyPatch, compil
         assert multiplied_in(compiled=compiled) == told
 
 
+@pytest.mark.parametrize(("on_gpu", "side"), [(False, 256), (True, 1024)])
+def test_larger_matrices_are_tried_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, on_gpu: bool, side: int
+) -> None:
+    """As for PyTorch: cuBLAS may compute small ones in float32, and the model's in TF32."""
+    whole, shapes = tf.linalg.matmul, []
+
+    def noted(x: Any, one: Any) -> Any:
+        shapes.append(tuple(x.shape))
+        return whole(x, one)
+
+    monkeypatch.setattr(tf.linalg, "matmul", noted)
+    monkeypatch.setattr("xbench_adapters.tensorflow.precision.gpu_is_on", lambda: on_gpu)
+    assert multiplied_in(compiled=False) == "fp32"
+    assert set(shapes) == {(side, side)}
+
+
 def test_outputs_stay_when_other_inputs_are_bound(bound: BoundModel) -> None:
     session = TensorFlowAdapter().load(bound, LIMITS, "fp32")
     before = infer(session, {"x": normal(1, 8, seed=1)})

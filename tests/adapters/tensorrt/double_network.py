@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 from onnx import ModelProto, NodeProto, ValueInfoProto
+from onnx.helper import make_tensor_value_info
 
 from tests.adapters.tensorrt.double import recorded
 from tests.adapters.tensorrt.double_engine import data_type
@@ -21,6 +22,9 @@ class LayerType(Enum):
     MATRIX_MULTIPLY = 1
     QUANTIZE = 2
     ELEMENTWISE = 3
+    DEQUANTIZE = 4
+    SHUFFLE = 5
+    CAST = 6
 
 
 KINDS = {
@@ -28,6 +32,10 @@ KINDS = {
     "MatMul": LayerType.MATRIX_MULTIPLY,
     "Gemm": LayerType.MATRIX_MULTIPLY,
     "QuantizeLinear": LayerType.QUANTIZE,
+    "DequantizeLinear": LayerType.DEQUANTIZE,
+    "Reshape": LayerType.SHUFFLE,
+    "Transpose": LayerType.SHUFFLE,
+    "Cast": LayerType.CAST,
 }
 
 
@@ -56,7 +64,11 @@ class ILayer:
     def __init__(self, node: NodeProto, types: Mapping[str, ITensor]) -> None:
         self.type = KINDS.get(node.op_type, LayerType.ELEMENTWISE)
         self._outputs = [types[name] for name in node.output if name in types]
+        self._inputs = [types.get(name) for name in node.input]
         self.num_outputs = len(self._outputs)
+
+    def get_input(self, index: int) -> ITensor | None:
+        return self._inputs[index] if index < len(self._inputs) else None
 
     def get_output(self, index: int) -> ITensor:
         return self._outputs[index]
@@ -70,7 +82,8 @@ class INetworkDefinition:
     def fill(self, model: ModelProto) -> None:
         """Take a model that the parser accepts."""
         graph = onnx.shape_inference.infer_shapes(model).graph
-        values = (*graph.value_info, *graph.output, *graph.input)
+        values = [*graph.value_info, *graph.output, *graph.input]
+        values += [make_tensor_value_info(w.name, w.data_type, w.dims) for w in graph.initializer]
         types = {value.name: ITensor(value) for value in values}
         constants = {one.name for one in graph.initializer}
         self.model = model

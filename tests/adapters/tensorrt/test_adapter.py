@@ -176,28 +176,3 @@ def test_a_tensor_that_tensorrt_has_on_the_host_is_not_copied(tmp_path: Path, re
     np.testing.assert_array_equal(infer(session, {"x": x})["on_host"], [2, 3])
     assert double.calls(record).count("cudaMemcpyAsync") == 1
     session.close()
-
-
-@pytest.mark.parametrize(("precision", "tf32"), [("fp32", "False"), ("tf32", "True")])
-def test_tf32_is_off_unless_asked_for(
-    tmp_path: Path, record: Path, precision: str, tf32: str
-) -> None:
-    """Both versions have it on by default; what was built is read back."""
-    session = load(models.perceptron().write(tmp_path), precision=precision)
-    facts = session.facts()
-    assert (facts.precision, options(session)["tf32"]) == (precision, tf32)
-    assert options(session)["strongly_typed"] == "True"
-    session.close()
-
-
-def test_a_narrower_precision_must_be_in_the_graph(tmp_path: Path, record: Path) -> None:
-    """A strongly typed network computes in the graph's own types: nothing stands in for them."""
-    with pytest.raises(UsageError, match="computes in fp32, and fp16"):
-        load(models.perceptron().write(tmp_path), precision="fp16")
-    x = np.ones((2, 2), np.float16)
-    nodes = [make_node("MatMul", ["x", "x"], ["y"])]
-    model = graph(tmp_path, nodes, {"x": x}, {"y": (HALF, (2, 2))})
-    session = load(model, precision="fp16")
-    assert session.facts().precision == "fp16"
-    assert infer(session, {"x": x})["y"].dtype == np.float16
-    session.close()

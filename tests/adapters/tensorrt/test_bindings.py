@@ -34,7 +34,7 @@ CALLED_BACK = {("ILogger", "log"), ("IOutputAllocator", "reallocate_output_async
 CALLED_BACK |= {("IOutputAllocator", "notify_shape")}
 
 # Kinds of layers that networks of the first versions cannot have.
-SINCE_10_LAST = {"ATTENTION_OUTPUT", "DYNAMIC_QUANTIZE"}
+SINCE_10_LAST = {"ATTENTION_OUTPUT", "DYNAMIC_QUANTIZE", "SQUEEZE", "UNSQUEEZE"}
 
 # Of the double alone: what its parts know of one another, and how they are filled.
 OF_THE_DOUBLE = {
@@ -162,12 +162,12 @@ def test_tf32_is_on_unless_it_is_cleared(tensorrt: Surface) -> None:
 
 def test_types_are_known_by_their_names(tensorrt: Surface) -> None:
     """The names of element types and of kinds of layers, which the adapter has as text."""
-    from xbench_adapters.tensorrt.build import PRODUCTS, QUANTIZERS
+    from xbench_adapters.tensorrt.build import MOVES, PRODUCTS
     from xbench_adapters.tensorrt.types import FLOATS, NUMPY
 
     for enumeration, names in (
         ("DataType", {*NUMPY, *FLOATS}),
-        ("LayerType", {*PRODUCTS, *QUANTIZERS} - SINCE_10_LAST),
+        ("LayerType", {*PRODUCTS, *MOVES} - SINCE_10_LAST),
         ("ErrorCode", {"MODEL_DESERIALIZE_FAILED", "MEM_ALLOC_FAILED"}),
     ):
         assert names <= set(tensorrt[enumeration]["inside"]), enumeration
