@@ -157,12 +157,9 @@ class Crew:
             self.tell(f"converting the model for {job.cell.label}")
             self._ask(member, "import", {"do": "prepare", **setting(free)}, self._timeout_s)
             self._ask(member, "load", {"do": "convert", **setting(free)}, self._timeout_s)
-        except Failed:
-            process.end()
-            self._keep_log(member)
-            raise
         finally:
             process.end()
+            self._keep_log(member)
         self._made.add(key)
 
     def turn(self, cell: int, feed: int, seed: int = 0) -> Message:

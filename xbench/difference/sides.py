@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from xbench.difference.scatter import student
 from xbench.errors import UsageError
 from xbench.load.scenario import Kind, parse_scenario
+from xbench.load.search import NONE_HOLDS
 from xbench.result import Interval
 
 Z_OF_A_BOUND = 2.3263  # each bound of a percentile holds with 99 %: a normal quantile
@@ -192,7 +193,7 @@ def _problem(told: Mapping[str, Any], time_ns: Interval | None) -> str | None:
 
 def _failed(told: Mapping[str, Any]) -> bool:
     load = told.get("load") or {}
-    nothing_holds = (load.get("search") or {}).get("stopped") == "none holds"
+    nothing_holds = (load.get("search") or {}).get("stopped") == NONE_HOLDS
     broken = (told.get("caps") or {}).get("broken") or load.get("saturated") or nothing_holds
     return told["status"] != "ok" or bool(broken)
 

@@ -22,6 +22,7 @@ from xbench.result import Interval
 
 TOLERANCE = 0.02
 MOST_MEASUREMENTS = 24
+NONE_HOLDS = "none holds"
 REPEATS = 2  # of a rate that is left open, before the search goes round it
 
 
@@ -118,7 +119,7 @@ def largest_rate(
     search.ask(guess_per_s)
     while (rate_per_s := search.next_rate(tolerance)) is not None:
         if rate_per_s < (least_per_s or guess_per_s / 1000):
-            return search.found("none holds")
+            return search.found(NONE_HOLDS)
         if not search.ask(rate_per_s):
             search.confirm(confirm)
             return search.found("budget")
